@@ -18,7 +18,7 @@ from geats_host.agent.faults import Fault, faults, refused
 from geats_host.agent.this_host import host_facts
 from geats_host.calls import inventory, lifecycle, reports
 from geats_host.calls.guests.programs import run_in
-from geats_host.errors import accepted
+from geats_host.errors import HostError, accepted
 from geats_host.host import Host
 from geats_host.inputs import configuration
 from geats_host.metrics.timings import timed
@@ -150,8 +150,10 @@ def _journal(
 
 
 def _metrics(asked: Asked) -> Answer:
-    from geats_host.metrics import prometheus  # which needs a library of its own
-
+    try:
+        from geats_host.metrics import prometheus
+    except ImportError as error:  # a request in one shot needs no library, but for this
+        raise HostError(f"{error}: install saltext-geats[agent]") from None
     return {"text": prometheus.text(asked.looked_at)}
 
 

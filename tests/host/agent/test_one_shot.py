@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from geats_host import metrics
 from geats_host.agent import one_shot
 from geats_host.agent.schemas import request_schema
 from geats_host.host import Host
@@ -78,6 +79,15 @@ def test_what_is_wrong_with_a_request_is_told_at_once() -> None:
         ("id", "must be of type string or null"),
         ("wait", "must be of type number or null"),
     ]
+
+
+def test_only_metrics_need_a_library(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(metrics, "prometheus", raising=False)
+    monkeypatch.setitem(sys.modules, "geats_host.metrics.prometheus", None)
+    answer, code = ask(file, "Metrics")
+    assert (answer["error"], code) == (f"{HOST}.HostFailed", 1)
+    assert "install saltext-geats[agent]" in answer["parameters"]["message"]
+    assert ask(file, "List")[1] == 0
 
 
 def geats(file: Path, *words: str, **others: Any) -> "subprocess.Popen[bytes]":
