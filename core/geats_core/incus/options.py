@@ -27,7 +27,7 @@ SEED = "is for cloud-init, which has run in the guest: what it made is in the fi
 SHARE = "is a share of what the host has: say how much"
 UNREAD = "cannot be read, or is a share of what the host has: say how much"
 ALLOWANCE, ENFORCE = "limits.cpu.allowance", "limits.memory.enforce"
-SYSCTL, RLIMIT = "linux.sysctl.", "limits.kernel."
+SYSCTL, RLIMIT, ENVIRONMENT = "linux.sysctl.", "limits.kernel.", "environment."
 # By how keys begin; the longest counts.
 REASONS: Mapping[str, str] = {
     "agent.": "is for virtual machines",
@@ -35,7 +35,6 @@ REASONS: Mapping[str, str] = {
     "boot.autorestart": f"{NO_KEY}: a beacon of Salt sees it go off",
     "cloud-init.": SEED,
     "cluster.": "is for clusters of Incus: geats places VMs by labels",
-    "environment.": f"{NO_KEY}: put it into the guest's /etc/environment",
     "limits.": BY_HAND,
     "linux.kernel_modules": "geats loads no modules: list them in the host's /etc/modules-load.d",
     "migration.": "is for moves of Incus",
@@ -118,6 +117,7 @@ def carried(settings: Settings, vm: Plain) -> None:
         vm["autostart"] = {"enabled": False, **autostart}
     _many(settings, vm, SYSCTL, "sysctls")
     _many(settings, vm, RLIMIT, "rlimits")
+    _many(settings, vm, ENVIRONMENT, "environment")
     for prefix, why in GROUPS.items():
         if settings.drop(prefix):
             settings.taken.left(f"{prefix}*", why)

@@ -48,6 +48,7 @@ def test_an_instance_with_its_profiles_becomes_a_vm() -> None:
                 },
                 "capabilities": {"drop": ["mknod"]},
                 "cpus": 2,
+                "environment": {"TZ": "UTC"},
                 "devices": {"tun": {"source": "/dev/net/tun"}},
                 "memory": "512MiB",
                 "nesting": True,
@@ -76,7 +77,7 @@ def test_each_key_is_told_of_once_and_no_value_is() -> None:
     assert len(told) == len(made.notes)
     assert "canary" not in str(made.notes)
     assert {key: why for key, why in told.items() if why.startswith("left")}.keys() >= {
-        *("cloud-init.user-data", "description", "environment.TZ", "ephemeral", "image.*"),
+        *("cloud-init.user-data", "description", "ephemeral", "image.*"),
         *("security.syscalls.deny_compat", "snapshots.schedule", "strange", "user.owner"),
         *("user.user-data", "volatile.*", "web", "eth1.ipv4.address"),
     }
