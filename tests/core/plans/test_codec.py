@@ -20,6 +20,7 @@ from geats_core import (
     parse_vm,
     to_plain,
 )
+from geats_core.containers.cgroups import CgroupLimits
 from geats_core.planning.actions import (
     Action,
     AllocateVolume,
@@ -139,7 +140,10 @@ def test_what_is_inside_an_action_is_read_by_its_own_type() -> None:
 
     assert encode(limits) == {
         "do": "SetLimits",
-        "limits": {"memory_bytes": 512, "cpus": None, "processes": None},
+        "limits": {
+            **{"memory_bytes": 512, "cpus": None, "processes": None},
+            "cgroup": encode(CgroupLimits()),
+        },
     }
     assert parser_of(Action)("x", encode(limits)) == Success(limits)
     assert parser_of(Action)("x", encode(Define(WEB, ("a",)))) == Success(Define(WEB, ("a",)))
@@ -235,7 +239,7 @@ def test_an_unknown_action_is_refused_where_its_name_stands() -> None:
 
 def test_only_what_is_chosen_among_says_which_it_is() -> None:
     assert problems(Limits, {"do": "Limits"}) == [
-        "x.do: unknown key 'do' (there is: cpus, memory_bytes, processes)"
+        "x.do: unknown key 'do' (there is: cgroup, cpus, memory_bytes, processes)"
     ]
 
 
