@@ -79,6 +79,7 @@ NO_NIC = "a VM without NICs has a network of its own, with nothing in it"
 UNSET = "unsets what came before"
 OTHER_CGROUPS = "is for another version of cgroups, so it limits nothing here"
 TAKEN_BACK = "a later line takes it back"
+AS_ALL = "as geats mounts each: without setuid and devices, and where there is nothing yet"
 VERSION = "lxc.hook.version"  # which no key says, and others need to be told as they are
 NOT_RUN = ("lxc.hook.clone", "lxc.hook.destroy")
 CLONE_HOOK = "/usr/share/lxc/hooks/clonehostname"  # of common.conf: geats writes the hostname
@@ -449,7 +450,7 @@ class _Reading:
             return
         if (tmpfs := self._tmpfs_of(entry, others)) is not None:
             self.vm["tmpfs"] = {**_mapping(self.vm.get("tmpfs")), **tmpfs}
-            self._went(line, f"tmpfs.{entry.target}")
+            self._went(line, f"tmpfs.{entry.target}", "" if self.in_place else AS_ALL)
             return
         can_stay = self.in_place and any(entry.is_both_ways(other) for other in others)
         if bind is not None and not can_stay and not (self.in_place and needs_leave(bind)):
