@@ -972,7 +972,10 @@ def test_what_is_as_declared_is_in_the_state_that_the_description_says(power: Po
         if isinstance(planned, Success) and power in (PowerWish.STOPPED, PowerWish.FROZEN):
             swept = plan(replace(goal, asked=Asked.SWEPT), have)
             removed = any(isinstance(step.action, DestroyVolume) for step in planned.unwrap().steps)
-            assert removed or swept == planned
+            restarts = isinstance(swept, Failure) and all(
+                each.message.startswith("would shut down") for each in swept.failure()
+            )  # which no change of its description needs: that it is frozen is not why
+            assert removed or swept == planned or (power is PowerWish.FROZEN and restarts)
 
 
 def takes_unasked(step: Step) -> bool:

@@ -32,7 +32,7 @@ from typing import Protocol, TypeAlias
 
 import pytest
 
-from geats_core.planning.costs import COST, Impact
+from geats_core.planning.costs import COST, LIVE_CGROUPS, LIVE_LIMITS, Impact
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
@@ -53,11 +53,11 @@ from geats_host.errors import HostError
 Reopen: TypeAlias = Callable[[], Driver]
 TIMEOUT_S = 30
 MEMORY = 64 << 20
-LIVE = ("memory", "cpus", "processes")  # fields that ``set_limits`` can change
+LIVE = (*LIVE_LIMITS, *LIVE_CGROUPS)  # fields that ``set_limits`` can change
 OF_GEATS = frozenset(
     (
         *("transient", "shutdown_timeout", "after", "autostart", "volume sharing"),
-        *("labels", "description"),
+        *("labels", "description", "power", "enabled"),
     )
 )
 ABSENT = "geats-test-absent"
