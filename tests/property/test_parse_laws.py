@@ -190,6 +190,7 @@ def test_an_lxc_config_has_one_line_for_each_key_and_value(spec: VMSpec, facts: 
     keys = [line.partition(" = ")[0] for line in lines[4:]]
     repeatable = (
         *("lxc.include", "lxc.idmap", "lxc.mount.entry", "lxc.mount.auto", "lxc.hook.start-host"),
+        "lxc.environment",
     )
     ends = (".address", ".vlan.tagged.id")
     several = [key for key in keys if not (key in repeatable or key.endswith(ends))]
