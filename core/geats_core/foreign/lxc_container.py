@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from geats_core.containers.cgroups import BASIC, FILE, FILES
-from geats_core.containers.hooks import hook_of
+from geats_core.containers.hooks import HookKind, hook_of
 from geats_core.containers.nics import WITH_OWN_MAC
 from geats_core.containers.tmpfs import SAFE, tmpfs_of
 from geats_core.foreign.legacy_notes import Plain, Taken
@@ -288,7 +288,8 @@ class _Reading:
             there = hooks.get(hook[0])
             before = there if isinstance(there, list) else []
             self.vm["hooks"] = {**hooks, hook[0]: [*before, hook[1]]}
-            self._went(line, f"hooks.{hook[0]}", "hook_directories must have it")
+            why = "" if hook[0] == HookKind.START else "hook_directories must have it"
+            self._went(line, f"hooks.{hook[0]}", why)
         elif (key, value) == (NESTING, "1") and not self.in_place:
             self.vm["nesting"] = True
             self._went(line, "nesting")

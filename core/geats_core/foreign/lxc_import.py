@@ -8,6 +8,7 @@ counts as well: of that, only what went somewhere is noted, and the rest stays w
 import re
 from collections.abc import Collection, Mapping
 
+from geats_core.containers.hooks import HookKind
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import Container, container
 from geats_core.foreign.lxc_lines import OnHost, is_of_lxc
@@ -53,7 +54,13 @@ def options_for(vms: Plain) -> Plain:
     """The options of a host that let *vms* have their devices and hooks."""
     specs = [vm for vm in vms.values() if isinstance(vm, dict)]
     devices = [each["source"] for vm in specs for each in vm.get("devices", {}).values()]
-    programs = [hook for vm in specs for each in vm.get("hooks", {}).values() for hook in each]
+    programs = [
+        hook
+        for vm in specs
+        for kind, each in vm.get("hooks", {}).items()
+        if kind != HookKind.START  # which is in the guest
+        for hook in each
+    ]
     folders = [program.rpartition("/")[0] for program in programs]
     found = {"device_sources": devices, "hook_directories": folders}
     return {key: [*dict.fromkeys(each)] for key, each in found.items() if each}

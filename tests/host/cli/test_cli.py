@@ -453,10 +453,17 @@ def test_containers_of_lxc_become_a_configuration(call: Geats, tmp_path: Path) -
     assert yaml.safe_load(out) == {
         "geats": {
             "templates": {"web-root": {"path": "/srv/web"}},
-            "vms": {"web": {"privileged": True, "includes": [], "template": "web-root"}},
+            "vms": {
+                "web": {
+                    "privileged": True,
+                    "includes": [],
+                    "hooks": {"start": ["/bin/true"]},
+                    "template": "web-root",
+                }
+            },
         }
     }
-    assert f"# {config}: lxc.hook.start: left out: has no key" in out
+    assert f"# {config}: lxc.hook.start: is vms.web.hooks.start" in out
     assert call("import-lxc", str(tmp_path / "x"))[0] == 2
 
 
