@@ -309,7 +309,6 @@ specs = st.builds(
         delay_s=st.sampled_from([0, 5]),
     ),
     power=st.sampled_from([PowerWish.RUNNING] * 5 + list(PowerWish)),
-    enabled=st.sampled_from([True] * 5 + [False]),
     ready=st.none() | readies,
     labels=st.just(()) | labels,
     description=st.sampled_from(["", "the shop", "'; rm -rf /"]),

@@ -85,6 +85,7 @@ def renamed(spec: VMSpec) -> VMSpec:
     return replace(
         spec,
         driver="memory",
+        enabled=False,
         volumes=tuple(volumes),
         binds=tuple(replace(bind, name="music") for bind in spec.binds),
         shared_volumes=tuple(shared),
