@@ -34,7 +34,7 @@ class Master:
         self.context: dict[str, object] = {}
         self.runner: Any = salt.loader.runner(opts, whitelist=["geats"], context=self.context)
         self.runner["salt.execute"] = self.execute
-        self.events: list[tuple[str, object]] = []
+        self.events: list[tuple[str, Any]] = []
         self.runner["event.send"] = lambda tag, data: self.events.append((tag, data))
 
     def execute(self, tgt, fun, arg=(), kwarg=None, tgt_type="glob", full_return=False):
@@ -46,7 +46,7 @@ class Master:
             if (minion in tgt if tgt_type == "list" else fnmatchcase(minion, tgt))
         }
 
-    def __getitem__(self, minion):
+    def __getitem__(self, minion) -> Any:
         return self.minions[minion]
 
 

@@ -115,7 +115,8 @@ def _tasks(raw: object, at: str, depth: int = DEEPEST) -> Iterator[_Task]:
     for module in MODULES:
         said, more = raw.get(module), raw.get("args")
         if isinstance(said, str):  # name=web01 state=started
-            said = dict(each.partition("=")[::2] for each in said.split() if "=" in each)
+            pairs = (each.partition("=") for each in said.split() if "=" in each)
+            said = {key: value for key, _, value in pairs}
         if isinstance(said, Mapping):
             arguments = {**said, **(more if isinstance(more, Mapping) else {})}
             yield _Task(at, arguments, any(key in raw for key in LOOPS))

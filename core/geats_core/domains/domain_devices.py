@@ -167,7 +167,7 @@ def _nic(spec: VMSpec, index: int, machine: Machine, switches: Container[str]) -
     element = Element("interface", type=kind)
     sub(element, "mac", address=nic.mac)
     sub(element, "source", **where)
-    if where.get("bridge") in switches:
+    if where.get("bridge", "") in switches:
         sub(element, "virtualport", type="openvswitch")
     sub(element, "target", dev=host_end(spec.name, index, nic))
     sub(element, "model", type=card.model)

@@ -140,8 +140,10 @@ LIVE_LIMITS: Mapping[str, Cost] = MappingProxyType(
 # Of a driver of containers whose ``set_limits`` can change these. What a cgroup had before it was
 # given CPUs, or a limit of swap, is not known.
 LIVE_CGROUPS: Mapping[str, Cost] = MappingProxyType(
-    dict.fromkeys(("cpu_weight", "memory_soft"), Cost.always(LIVE))
-    | dict.fromkeys(("cpuset", "swap"), Cost(rises=LIVE, falls=LIVE, if_set=True))
+    {
+        **dict.fromkeys(("cpu_weight", "memory_soft"), Cost.always(LIVE)),
+        **dict.fromkeys(("cpuset", "swap"), Cost(rises=LIVE, falls=LIVE, if_set=True)),
+    }
 )
 
 

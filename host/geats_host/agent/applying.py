@@ -97,10 +97,11 @@ def _made(
         nobody = [] if names else [Problem("names", "must name a VM at least, for a verb")]
         raise Refused(*nobody, *(Problem(f"policies.{each}", why) for each in wrong))
     impact = policies.get("max_impact", str(Impact.DATA_LOSS))
-    if len(names) > 1:
+    name, *others = names
+    if others:
         return several_vms.plan_verb_for_several(host, verb, names, impact)
     loss = accepted(boolean("policies.allow_data_loss", policies.get("allow_data_loss", False)))
-    return lifecycle.plan_verb(host, verb, names[0], spec, loss, impact)
+    return lifecycle.plan_verb(host, verb, name, spec, loss, impact)
 
 
 def applied(host: Host, wish: Wish, terms: Terms, tell: Tell, over: Event) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _of_pools_and_host(host: Host, rows: Mapping[str, Mapping[str, Any]]) -> Ite
         yield from _if_known("geats_pool_size_bytes", pool["size_bytes"], labels)
         yield from _if_known("geats_pool_free_bytes", pool["free_bytes"], labels)
         yield Sample("geats_pool_promised_bytes", promised[f"{POOLS}{name}"], labels)
-    measured: Mapping[str, Any] = inventory.host_report()
+    measured: Any = inventory.host_report()
     of_host = {
         "memory_bytes": measured["memory"]["total_bytes"],
         "memory_available_bytes": measured["memory"]["available_bytes"],

@@ -27,7 +27,7 @@ def allow(agent: Agent, **groups: list[str]) -> None:
 
 def error(client: Client, method: str, **parameters: Any) -> str:
     with pytest.raises(Error) as raised:
-        [*client.stream(method, **parameters)]
+        list(client.stream(method, **parameters))
     return raised.value.name
 
 

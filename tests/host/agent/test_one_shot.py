@@ -90,7 +90,7 @@ def test_only_metrics_need_a_library(file: Path, monkeypatch: pytest.MonkeyPatch
     assert ask(file, "List")[1] == 0
 
 
-def geats(file: Path, *words: str, **others: Any) -> "subprocess.Popen[bytes]":
+def geats(file: Path, *words: str, **others: Any) -> "subprocess.Popen[Any]":
     argv = [sys.executable, "-m", "geats_host.cli.main", "--config", f"{file}", *words]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(argv, env=environment, **others)

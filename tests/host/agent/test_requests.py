@@ -107,7 +107,7 @@ def test_a_call_that_is_cancelled_finishes_its_step_and_begins_no_other(
     assert other.call("Cancel", id=told["id"]) == {"cancelled": True}
     may_go_on.set()
     with pytest.raises(Error) as raised:
-        [*iter(root.reply, None)]
+        list(iter(root.reply, None))
 
     cancelled = raised.value
     assert (cancelled.name, cancelled.parameters["step"]) == ("Failed", None)

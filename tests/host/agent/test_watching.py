@@ -68,7 +68,7 @@ def test_steps_that_are_gone_from_the_journal_are_not_left_out_silently(
 ) -> None:
     root.apply(names=["web01"], verb="start")
     with pytest.raises(Error) as later:
-        [*root.stream("Watch", since=10_000)]
+        list(root.stream("Watch", since=10_000))
     assert later.value.name == "TooOld"
     host = agent.host
     newest = root.call("List")["sequence"]

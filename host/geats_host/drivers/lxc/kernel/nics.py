@@ -19,12 +19,11 @@ FAILED = 2  # the exit code of tc(8) then
 def bring(vm_name: str, pid: int, had: Sequence[Nic], has: Sequence[Nic]) -> None:
     """Let the guest whose init is *pid* have these NICs instead of those that it *had*."""
     pairs = [*enumerate(zip_longest(had, has))]
-    for index, (
-        old,
-        nic,
-    ) in pairs:  # what goes, first: the MTU of a bridge is the least of its ports
-        if old is None or nic is None:
-            _take_out(host_end(vm_name, index, old or nic))
+    # What goes, first: the MTU of a bridge is the least of its ports.
+    for index, (old, nic) in pairs:
+        alone = nic if old is None else old if nic is None else None
+        if alone is not None:
+            _take_out(host_end(vm_name, index, alone))
     for index, (old, nic) in pairs:
         if nic is not None and old is None:
             _attach(host_end(vm_name, index, nic), nic, pid)
