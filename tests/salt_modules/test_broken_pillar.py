@@ -12,10 +12,13 @@ from tests.salt_modules.masters import Master
 from tests.salt_modules.test_documented import functions
 
 IMPORTS = {
+    "geats.import_ansible",
+    "geats.import_incus",
     "geats.import_legacy",
     "geats.import_libvirt",
     "geats.import_lxc",
     "geats.import_proxmox",
+    "geats.import_salt_lxc",
 }
 NEEDS_NO_PILLAR = {"geats.schema", *IMPORTS}
 LOOKS = {"geats.list", "geats.info", "geats.status", "geats.journal", "geats.doctor"}
