@@ -75,6 +75,7 @@ def carry_out(planned: Plan, have: Observation) -> Observation:
 
 def reached(goal: Goal, start: Observation, end: Observation) -> bool:
     """What each target promises, without a look at how the planner gets there."""
+    goal = goal.settled  # what is as declared is as the description says
     if end.power is Power.HELD and not end.copy_of:  # which may run where it came from
         return False
     match goal.target, goal.spec:
