@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
+from geats_core.planning.actions import Adopt, AdoptVolume, SetDevices, SetLimits
 from geats_core.planning.steps import Plan
 from geats_core.vm.observation import Power
 from geats_host.calls import adopt, copies, inventory, lifecycle
@@ -35,6 +35,7 @@ PATIENCE_S = (
 NAME = "geats-test-adopt"
 OTHER = "geats-test-adopt-renamed"
 DEFINE = Path(__file__).with_name("define_child.py")
+BY_HAND = "lxc.monitor.unshare = 0"  # which no key says
 REBOOTING = (
     "#!/bin/sh\ntrap 'reboot -f' USR2\ntrap 'exit 0' USR1 PWR\nwhile :; do sleep 0.02; done\n"
 )
@@ -113,7 +114,7 @@ def life(operator: Operator) -> tuple[int | None, str]:
 
 @pytest.mark.parametrize("power", [Power.STOPPED, Power.RUNNING, Power.FROZEN])
 def test_a_container_is_adopted_as_it_is(operator: Operator, power: Power) -> None:
-    operator.make("lxc.environment = A=1")
+    operator.make("lxc.environment = A=1", BY_HAND)
     old = (operator.folder / "config").read_bytes()
     if power is not Power.STOPPED:
         operator.start()
@@ -128,7 +129,8 @@ def test_a_container_is_adopted_as_it_is(operator: Operator, power: Power) -> No
     have = operator.host.observe(NAME)
     assert (have.power, have.foreign, have.recorded) == (power, False, have.defined)
     assert have.in_effect == (None if power is Power.STOPPED else have.defined)
-    assert have.by_hand == ("lxc.apparmor.profile = unconfined", "lxc.environment = A=1")
+    assert have.recorded is not None
+    assert (have.by_hand, have.recorded.program.environment) == ((BY_HAND,), (("A", "1"),))
     assert (operator.folder / "config.before-geats").read_bytes() == old
     row = inventory.list_report(operator.host)[NAME]
     assert (row["power"], row["defined"], row["pending"]) == (str(power), True, 0)
@@ -182,12 +184,14 @@ def test_what_it_is_described_as_is_pending_and_comes_with_a_restart(
         "hostname": "other",
         "memory": "64MiB",
         "nics": [nic],
+        "apparmor": "unconfined",
     }
     plan = operator.adopt()
     fields = [change.field for change in plan.changes]
-    assert fields == ["hostname", "privileged", "memory", "autostart"]
+    assert fields == ["hostname", "nics", "privileged", "memory", "autostart"]
     assert [change.field for change in plan.pending] == ["hostname", "privileged"]
-    assert [type(step.action) for step in plan.steps] == [AdoptVolume, Adopt, SetLimits]
+    steps = [type(step.action) for step in plan.steps]
+    assert steps == [AdoptVolume, Adopt, SetLimits, SetDevices]  # the last for the MTU
     assert life(operator) == before
     assert operator.driver.info(NAME).memory_limit_bytes == 64 << 20
     planned = lifecycle.plan_to(operator.host, NAME, "running", restart="never").of_vm
@@ -195,7 +199,7 @@ def test_what_it_is_described_as_is_pending_and_comes_with_a_restart(
 
     host = operator.host
     apply_plan(host, lifecycle.plan_to(host, NAME)).unwrap()
-    assert operator.run("hostname; cat /sys/class/net/eth0/mtu; id -u") == "other\n1400\n0\n"
+    assert operator.run("hostname; cat /sys/class/net/eth0/mtu; id -u") == "other\n1500\n0\n"
     assert "100000" in Path(f"/proc/{operator.driver.info(NAME).pid}/uid_map").read_text()
     assert lifecycle.plan_to(operator.host, NAME).plan.is_empty
     apply_plan(host, lifecycle.plan_to(host, NAME, "deprovisioned")).unwrap()
@@ -343,7 +347,7 @@ def undo(operator: Operator, config: bytes) -> None:
 def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touched(
     operator: Operator,
 ) -> None:
-    operator.make("lxc.net.0.type = macvlan", "lxc.net.0.link = gtbr0")
+    operator.make("lxc.net.0.type = none", "lxc.net.0.link = gtbr0")
     rootfs = operator.folder / "rootfs"
     os.chown(rootfs, 100000, 100000)
     text = (operator.folder / "config").read_text()
@@ -351,9 +355,10 @@ def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touch
     with pytest.raises(Refused) as refused:
         operator.adopt("busybox")
     assert refused.value.problems == (
-        f"{at}: lxc.net.0.type: geats has NICs on bridges only (veth), got 'macvlan'",
+        f"{at}: lxc.net.0.type: the guest is to have the network of the host, and geats gives each "
+        "VM one of its own",
     )
-    (operator.folder / "config").write_text(text.replace("macvlan", "veth"))
+    (operator.folder / "config").write_text(text.replace("= none", "= veth"))
     with pytest.raises(Refused) as refused:
         operator.adopt("busybox")
     assert refused.value.problems == (
@@ -403,11 +408,11 @@ def test_a_config_that_changed_since_is_not_replaced(operator: Operator) -> None
     operator.make()
     planned, _ = adopt.adopt(operator.host, NAME, None, "busybox")
     config = operator.folder / "config"
-    config.write_text(config.read_text() + "lxc.environment = B=2\n")
+    config.write_text(config.read_text() + f"{BY_HAND}\n")
     assert "was changed since the adoption was planned" in str(
         apply_plan(operator.host, planned).failure()
     )
-    assert operator.adopt("busybox").by_hand[-1] == "lxc.environment = B=2"
+    assert operator.adopt("busybox").by_hand == (BY_HAND,)
 
 
 def test_one_whose_operation_lock_is_held_is_adopted_later(operator: Operator) -> None:
