@@ -57,7 +57,7 @@ def mounts_everywhere(number: str = "") -> Iterator[tuple[int, Mount]]:
     """
     wanted = f" {number} ".encode() if number else b""
     for process, mountinfo in _seen_everywhere():
-        for line in mountinfo.splitlines():
+        for line in _lines(mountinfo):
             if wanted in line and (mount := _mount(line)).number == (number or mount.number):
                 yield process, mount
 
@@ -192,7 +192,12 @@ def _mount_of(path: Path) -> Mount | None:
 def parsed(mountinfo: BinaryIO) -> tuple[Mount, ...]:
     """The mounts as they are now: the file stays readable when its own procfs is gone."""
     mountinfo.seek(0)
-    return tuple(_mount(line) for line in mountinfo.read().splitlines())
+    return tuple(map(_mount, _lines(mountinfo.read())))
+
+
+def _lines(mountinfo: bytes) -> list[bytes]:
+    """They end with newlines alone: a guest can mount where the name has a carriage return."""
+    return list(filter(None, mountinfo.split(b"\n")))
 
 
 def _mount(line: bytes) -> Mount:

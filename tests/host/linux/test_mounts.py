@@ -1,5 +1,6 @@
 """What is mounted anywhere is looked at seldom, and never too early."""
 
+import io
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -90,3 +91,15 @@ def test_what_the_kernel_escapes_is_read_as_it_is(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(mounts, "_everywhere", lambda: [(7, line)])
     found = Mount("/c\\040\t", "fuse.x", "/a b", "so\nu", "0:1", "ro")
     assert list(mounts_everywhere()) == [(7, found)]
+
+
+def test_a_guest_can_mount_where_a_name_has_a_carriage_return(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel writes that as it is, and it ends no line."""
+    text = b"30 1 0:1 / /a\r\x0c\x85b rw - tmpfs none rw\n31 1 0:1 / /c rw - tmpfs none rw\n"
+    monkeypatch.setattr(mounts, "_everywhere", lambda: [(7, text)])
+    points = ["/a\r\x0c\udc85b", "/c"]
+    for number in ("", "0:1"):
+        assert [mount.point for _, mount in mounts_everywhere(number)] == points
+    assert [mount.point for mount in mounts.parsed(io.BytesIO(text))] == points
