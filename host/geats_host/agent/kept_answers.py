@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from geats_host.agent.faults import Fault, as_plain, from_plain
+from geats_host.agent.faults import Fault, as_plain, from_plain, refused
 from geats_host.registry import Registry
 
 REQUESTS, ANSWER = "request", "answer of "
 MOST = 500  # requests that are remembered
+LONGEST_ID = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class Request:
 
 
 def request(uid: int, id_: str, parameters: Mapping[str, object]) -> Request:
-    """The request of a user that has these parameters."""
+    """The request of a user that has these parameters; ``Fault`` if the id cannot be kept."""
+    if not (id_.isprintable() and 0 < len(id_) <= LONGEST_ID):
+        raise refused("id", f"must be printable, and of 1 to {LONGEST_ID} characters")
     text = json.dumps(parameters, sort_keys=True)
     return Request(uid, id_, sha256(text.encode()).hexdigest())
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from geats_host.agent import kept_answers
+from geats_host.agent import kept_answers, runs
 from geats_host.agent.faults import Fault
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
@@ -148,3 +148,26 @@ def test_only_the_newest_answers_are_kept(agent: Agent, monkeypatch: pytest.Monk
     with pytest.raises(Fault, match="OtherRequest"):
         kept_answers.answered(registry, kept_answers.request(0, "2", {"x": 1}))
     assert len(registry.notes(kept_answers.REQUESTS)) == 2
+
+
+@pytest.mark.parametrize("id_", ["", "x" * 201, "a\0b", "\ud800"])
+def test_an_id_that_cannot_be_kept_is_refused_before_anything_is_done(
+    root: Client, id_: str
+) -> None:
+    refused = error(root, **START | {"id": id_})
+    assert [each["path"] for each in refused.parameters["problems"]] == ["id"]
+    assert root.call("List")["vms"]["web01"]["power"] is None
+
+
+def test_a_bug_ends_the_call_and_not_the_agent(
+    agent: Agent, root: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept_answers, "keep", broken)
+        assert error(root, **START).parameters == {"message": runs.BUG}
+    assert root.apply(**START)["vms"]["web01"]["failed"] is None
+    agent.service.runs.workers.shutdown()
+    assert "ZeroDivisionError" in caplog.text
