@@ -15,7 +15,7 @@ from geats_host.agent.faults import Fault, as_plain, from_plain, refused
 from geats_host.registry import Registry
 
 REQUESTS, ANSWER = "request", "answer of "
-MOST = 500  # requests that are remembered
+MOST = 500  # requests of a user that are remembered
 LONGEST_ID = 200  # characters
 
 
@@ -61,12 +61,16 @@ def answered(registry: Registry, wanted: Request) -> Mapping[str, Any] | None:
 
 
 def keep(registry: Registry, wanted: Request, answer: Mapping[str, object] | Fault) -> None:
-    """Remember an answer; the oldest of too many are forgotten."""
+    """Remember an answer; the oldest of too many that this user has are forgotten."""
     kept = {"fault": as_plain(answer)} if isinstance(answer, Fault) else {"answer": answer}
     registry.note(f"{ANSWER}{wanted.key}", "", json.dumps(kept))
     known = {"digest": wanted.digest, "time_s": time.time()}
     registry.note(REQUESTS, wanted.key, json.dumps(known))
-    times = {key: json.loads(text)["time_s"] for key, text in registry.notes(REQUESTS).items()}
+    times = {
+        key: json.loads(text)["time_s"]
+        for key, text in registry.notes(REQUESTS).items()
+        if key.startswith(f"{wanted.uid} ")
+    }
     for key in sorted(times, key=times.__getitem__)[:-MOST]:
         registry.forget_note(REQUESTS, key)
         registry.forget_note(f"{ANSWER}{key}", "")

@@ -133,9 +133,13 @@ def test_what_changed_nothing_is_not_kept_and_what_failed_is(
     assert root.apply(**START | {"id": "43"})["vms"]["web01"]["failed"] is None
 
 
-def test_only_the_newest_answers_are_kept(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_answers_of_each_user_are_kept(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kept_answers, "MOST", 2)
     registry = agent.host.registry
+    of_another = kept_answers.request(12, "0", {})
+    kept_answers.keep(registry, of_another, {"result": "another"})
     wanted = [kept_answers.request(0, f"{number}", {}) for number in range(3)]
     for each in wanted:
         kept_answers.keep(registry, each, {"result": each.id})
@@ -147,7 +151,8 @@ def test_only_the_newest_answers_are_kept(agent: Agent, monkeypatch: pytest.Monk
     ]
     with pytest.raises(Fault, match="OtherRequest"):
         kept_answers.answered(registry, kept_answers.request(0, "2", {"x": 1}))
-    assert len(registry.notes(kept_answers.REQUESTS)) == 2
+    assert len(registry.notes(kept_answers.REQUESTS)) == 3
+    assert kept_answers.answered(registry, of_another) == {"result": "another"}
 
 
 @pytest.mark.parametrize("id_", ["", "x" * 201, "a\0b", "\ud800"])
