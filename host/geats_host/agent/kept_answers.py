@@ -6,17 +6,23 @@ request that ended before anything was changed is not kept: it is simply made ag
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 from geats_host.agent.faults import Fault, as_plain, from_plain, refused
+from geats_host.locks import file_locks
 from geats_host.registry import Registry
 
 REQUESTS, ANSWER = "request", "answer of "
 MOST = 500  # requests of a user that are remembered
 LONGEST_ID = 200  # characters
+LOOKS_S = 0.1
+CANCELLED = "it was cancelled while {} carried out the same request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,24 @@ def request(uid: int, id_: str, parameters: Mapping[str, object]) -> Request:
         raise refused("id", f"must be printable, and of 1 to {LONGEST_ID} characters")
     text = json.dumps(parameters, sort_keys=True)
     return Request(uid, id_, sha256(text.encode()).hexdigest())
+
+
+@contextmanager
+def alone(run_dir: Path, wanted: Request, over: Event) -> Iterator[None]:
+    """Be the only one on this host that carries it out: others wait, for the answer that is kept.
+
+    Each connection by ssh has a process of its own, and so has each request in one shot.
+    """
+
+    def wait(lock: int) -> None:
+        while not file_locks.is_taken(lock):
+            if over.wait(LOOKS_S):
+                why = CANCELLED.format(file_locks.holders_of(lock))
+                raise Fault("Failed", step=None, error=why, done=[], not_tried=[])
+
+    name = sha256(wanted.key.encode()).hexdigest()
+    with file_locks.passing(run_dir, "requests", name, wait):
+        yield
 
 
 def answered(registry: Registry, wanted: Request) -> Mapping[str, Any] | None:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event
 from typing import Any, TypeAlias
 
@@ -20,7 +21,7 @@ from geats_host.agent import kept_answers
 from geats_host.agent.faults import Fault, fault_of
 from geats_host.agent.kept_answers import Request
 from geats_host.agent.methods import Asked, answer
-from geats_host.errors import HostError
+from geats_host.errors import HostError, Refused
 
 Reply: TypeAlias = Mapping[str, Any]
 BUG = "geats has a bug, which is in the log of its agent: some of it may be done"
@@ -129,18 +130,20 @@ def carried_out(
 
     One that changed nothing is not: the same request may be carried out later.
     """
+    if not is_kept:
+        return _answer(asked, parameters)
     try:
-        registry = asked.looked_at.registry
-        if is_kept and (known := kept_answers.answered(registry, request)) is not None:
-            return known
-        found: Reply | Fault = _answer(asked, parameters)
-        changed = not isinstance(found, Fault) or found.name == "Failed"
-        if is_kept and changed:
-            kept_answers.keep(registry, request, found)
-        return found
+        host = asked.looked_at
+        with kept_answers.alone(Path(host.config.run_dir), request, asked.over):
+            if (known := kept_answers.answered(host.registry, request)) is not None:
+                return known
+            found = _answer(asked, parameters)
+            if not isinstance(found, Fault) or found.name == "Failed":
+                kept_answers.keep(host.registry, request, found)
+            return found
     except Fault as fault:
         return fault
-    except HostError as error:  # what was done is done: it cannot be remembered
+    except (Refused, HostError) as error:  # what was done is done: it cannot be remembered
         return fault_of(error)
 
 

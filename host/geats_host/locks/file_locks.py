@@ -8,7 +8,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -53,26 +53,33 @@ def private(run_dir: Path, room: str) -> Path:
 
 @contextmanager
 def place_locked(place: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold the lock of a file or directory of this machine, whatever path leads to it.
-
-    There can be any number of such places, so the file of a lock is removed when nobody holds it.
-    """
+    """Hold the lock of a file or directory of this machine, whatever path leads to it."""
     try:
         found = os.stat(place)
     except OSError as error:
         raise HostError(f"{place}: {error.strerror}") from None
     name = f"{found.st_dev:x}-{found.st_ino:x}"
+    with passing(RUN_DIR, PLACES, name, lambda lock: take(lock, f"{place}", how)):
+        yield
+
+
+@contextmanager
+def passing(run_dir: Path, room: str, name: str, wait: Callable[[int], None]) -> Iterator[None]:
+    """Hold a lock of which there can be any number: its file is removed when nobody holds it.
+
+    *wait* takes it, or raises.
+    """
     try:
         with ExitStack() as lock:
             while True:
-                descriptor = lock.enter_context(opened(RUN_DIR, PLACES, name))
-                take(descriptor, f"{place}", how)
+                descriptor = lock.enter_context(opened(run_dir, room, name))
+                wait(descriptor)
                 if not _is_removed(descriptor):
                     break
                 lock.close()
             yield
     finally:
-        _tidy(private(RUN_DIR, PLACES))
+        _tidy(private(run_dir, room))
 
 
 def _tidy(directory: Path) -> None:

@@ -1,11 +1,13 @@
 """The same request again: the same answer, once it has one, or a place among those who wait."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from geats_host.agent import kept_answers, runs
+from geats_host.agent import callers, kept_answers, methods, runs
 from geats_host.agent.faults import Fault
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
@@ -176,3 +178,27 @@ def test_a_bug_ends_the_call_and_not_the_agent(
     assert root.apply(**START)["vms"]["web01"]["failed"] is None
     agent.service.runs.workers.shutdown()
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_same_request_by_another_process_waits_for_the_answer(
+    agent: Agent, root: Client, slow: Slow
+) -> None:
+    """As two connections by ssh have a process each: no restart is done twice."""
+    asked = [methods.Asked(agent.file, callers.caller(0, 0)) for _ in range(3)]
+    request = kept_answers.request(0, "42", START)
+
+    def ask(each: methods.Asked) -> Any:
+        return runs.carried_out(each, request, START, is_kept=True)
+
+    with ThreadPoolExecutor(3) as processes:
+        first = processes.submit(ask, asked[0])
+        assert slow.begun.wait(60)
+        others = [processes.submit(ask, each) for each in asked[1:]]
+        asked[2].over.set()
+        cancelled = others[1].result(60)
+        slow.may_go_on.set()
+        assert others[0].result(60) == first.result(60)
+    assert (cancelled.name, cancelled.parameters["step"]) == ("Failed", None)
+    assert "cancelled" in cancelled.parameters["error"]
+    assert slow.count == 1
+    assert [*Path(agent.host.config.run_dir, "requests").iterdir()] == []
