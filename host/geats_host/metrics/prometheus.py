@@ -1,10 +1,15 @@
 """What is counted, as text for Prometheus: once, or whenever it is asked for by HTTP."""
 
 import ipaddress
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -13,6 +18,9 @@ from geats_host.errors import HostError, Refused, trouble
 from geats_host.host import Host
 from geats_host.inputs import configuration
 from geats_host.metrics import counted
+
+AT_ONCE = 8  # connections that are answered: each has a thread, and a descriptor of the agent
+SILENCE_S = 10.0  # after which a connection is closed
 
 
 class HostCollector(Collector):
@@ -62,10 +70,45 @@ def serve(file: Path | None, address: str) -> None:
     host, port = parsed(address)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(HostCollector(lambda: Host.in_part(configuration.from_file(file))))
+    kind = _ServerOfSix if ":" in host else _Server
     try:
-        start_http_server(port, host, registry)
+        server = make_server(host, port, make_wsgi_app(registry), kind, _Request)
     except OSError as error:
         raise trouble(error, address) from None
+    threading.Thread(target=server.serve_forever, daemon=True, name="metrics").start()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers so many at once; others wait in the kernel, which takes few."""
+
+    daemon_threads = True
+
+    def __init__(self, *words: Any) -> None:
+        self.free = threading.BoundedSemaphore(AT_ONCE)
+        super().__init__(*words)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin to answer, once another answer is over if there are too many."""
+        self.free.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and let the next begin."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.free.release()
+
+
+class _ServerOfSix(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Request(WSGIRequestHandler):
+    timeout = SILENCE_S
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is told of each request."""
 
 
 def parsed(address: str) -> tuple[str, int]:

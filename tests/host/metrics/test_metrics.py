@@ -2,7 +2,10 @@
 
 import json
 import re
+import socket
+import threading
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,22 @@ def test_prometheus_is_answered_on_the_loopback_interface(host: Host, tmp_path: 
     file.write_text("geats: [")
     with urllib.request.urlopen("http://127.0.0.1:39753/metrics", timeout=60) as answer:
         assert values(answer.read().decode()) == {"geats_up{}": 0}
+
+
+def test_who_keeps_connections_open_takes_few_threads_of_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "geats.yaml"
+    file.write_text(yaml.safe_dump({"geats": memory_config(tmp_path)}))
+    monkeypatch.setattr(prometheus._Request, "timeout", 1.0)
+    before = threading.active_count()
+    prometheus.serve(file, "[::1]:39754")
+    with ExitStack() as silent:
+        for _ in range(prometheus.AT_ONCE + 4):
+            silent.enter_context(socket.create_connection(("::1", 39754), timeout=60))
+        with urllib.request.urlopen("http://[::1]:39754/metrics", timeout=60) as answer:
+            assert threading.active_count() <= before + 1 + prometheus.AT_ONCE
+            assert values(answer.read().decode())["geats_up{}"] == 1
 
 
 @pytest.mark.parametrize(
