@@ -98,6 +98,7 @@ class Service:
     async def _events(
         self, asked: Asked, since: int | None, vms: list[str] | None, gone: asyncio.Event
     ) -> AsyncIterator[Reply]:
+        is_meant = watching.which(vms)
         await self._look(asked)
         seen = self.watched.seen
         position, sequence = seen.end, seen.sequence
@@ -106,13 +107,13 @@ class Service:
             before = await self._in_thread(
                 lambda: watching.caught_up(asked.looked_at, since, sequence)
             )
-            for reply in watching.meant(before, vms):
+            for reply in watching.meant(before, is_meant):
                 yield reply
         while not gone.is_set():
             news = self.watched.news
             replies = seen.after(position)
             position += len(replies)
-            for reply in watching.meant(replies, vms):
+            for reply in watching.meant(replies, is_meant):
                 yield reply
             if not replies:
                 await news.wait()

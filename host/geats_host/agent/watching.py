@@ -12,13 +12,15 @@ told so, and begins anew with the number of the last step that they know: the jo
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeAlias
 
 from geats_core.requests import beacon
-from geats_host.agent.faults import Fault
+from geats_host.agent.faults import Fault, refused
 from geats_host.calls.inventory import overview_report
 from geats_host.errors import HostError
 from geats_host.host import Host
@@ -26,6 +28,7 @@ from geats_host.watching import history
 
 Reply: TypeAlias = Mapping[str, Any]
 MOST = 10_000  # events that are kept, and steps that one call catches up with
+MOST_PATTERNS, LONGEST_PATTERN = 1000, 100  # the loop of the agent compares them
 EVERY_S = 1.0
 
 
@@ -62,8 +65,7 @@ class Watching:
         """The events from a position on; ``Fault`` if they are no longer kept."""
         if position < self.first:
             raise Fault("TooOld", oldest=self.sequence)
-        skipped = position - self.first
-        return [reply for at, reply in enumerate(self.told) if at >= skipped]
+        return list(islice(self.told, position - self.first, None))
 
     def _news(self, host: Host) -> Iterator[Reply]:
         if self.overview is None:
@@ -102,10 +104,23 @@ def caught_up(host: Host, since: int, until: int) -> list[Reply]:
     ]
 
 
-def meant(replies: Iterable[Reply], vms: list[str] | None) -> list[Reply]:
-    """Those about VMs whose names match one of the patterns; of what is about none, all."""
-    return [
-        reply
-        for reply in replies
-        if not vms or not (vm := reply["event"]["vm"]) or any(fnmatchcase(vm, p) for p in vms)
-    ]
+def which(vms: list[str] | None) -> Callable[[str], bool]:
+    """Whether a VM is meant by one of the patterns: ``Fault`` if comparing takes all too long.
+
+    What is about no VM is meant by all.
+    """
+    patterns = tuple(vms or ())
+    if len(patterns) > MOST_PATTERNS or any(len(each) > LONGEST_PATTERN for each in patterns):
+        most = f"{MOST_PATTERNS} patterns at most, of {LONGEST_PATTERN} characters at most"
+        raise refused("vms", f"must be {most}")
+
+    @lru_cache(maxsize=MOST)
+    def is_meant(vm: str) -> bool:
+        return not patterns or not vm or any(fnmatchcase(vm, each) for each in patterns)
+
+    return is_meant
+
+
+def meant(replies: Iterable[Reply], is_meant: Callable[[str], bool]) -> list[Reply]:
+    """Those about VMs that are meant."""
+    return [reply for reply in replies if is_meant(reply["event"]["vm"])]

@@ -63,6 +63,13 @@ def test_only_vms_that_match_are_told(agent: Agent, root: Client) -> None:
     assert {each["event"]["vm"] for each in events(root, "define db01")} <= {"db01", ""}
 
 
+@pytest.mark.parametrize("vms", [["*"] * 1001, ["*a" * 51]])
+def test_patterns_that_would_keep_the_agent_busy_are_refused(root: Client, vms: list[str]) -> None:
+    with pytest.raises(Error) as refused:
+        [*root.stream("Watch", vms=vms)]
+    assert [each["path"] for each in refused.value.parameters["problems"]] == ["vms"]
+
+
 def test_steps_that_are_gone_from_the_journal_are_not_left_out_silently(
     agent: Agent, root: Client
 ) -> None:
