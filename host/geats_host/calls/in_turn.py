@@ -22,7 +22,8 @@ def in_turn(wait_s: float, act: Callable[[], T], over: Callable[[], bool] = lamb
         try:
             return act()
         except Refused as refused:
-            if not _is_too_early(refused) or over() or time.monotonic() >= deadline:
+            still = time.monotonic() < deadline  # which it never is if *wait_s* is no number
+            if not _is_too_early(refused) or over() or not still:
                 raise
         time.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
 
