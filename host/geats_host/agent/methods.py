@@ -24,6 +24,7 @@ from geats_host.inputs import configuration
 from geats_host.metrics.timings import timed
 from geats_host.watching import history
 
+LARGEST_NUMBER = 2**63 - 1  # that an entry of a journal can have
 Answer: TypeAlias = dict[str, Any]
 Tell: TypeAlias = Callable[[Mapping[str, Any]], None]  # a reply that others follow
 
@@ -146,7 +147,8 @@ def _journal(
     after: int | None = None,
 ) -> Answer:
     most = accepted(fields.positive_int("limit", 50 if limit is None else limit))
-    return {"entries": history.numbered(asked.looked_at, name, most, since, after or 0)}
+    known = min(max(after or 0, 0), LARGEST_NUMBER)
+    return {"entries": history.numbered(asked.looked_at, name, most, since, known)}
 
 
 def _metrics(asked: Asked) -> Answer:

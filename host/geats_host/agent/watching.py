@@ -93,6 +93,7 @@ def caught_up(host: Host, since: int, until: int) -> list[Reply]:
     """The steps after *since* up to *until*; ``Fault`` if not all of them are in the journal."""
     if since > until:
         raise Fault("TooOld", oldest=until)
+    since = max(since, 0)
     entries = host.journal(None, MOST, after=since)
     missing = entries[0].number > since + 1 if entries else since < until
     if missing:

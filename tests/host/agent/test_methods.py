@@ -134,3 +134,17 @@ def test_a_wrong_configuration_is_refused_to_root_and_still_looked_at(
     agent.configure(lambda raw: raw.update(polciy={}))
     assert [*root.call("List")["vms"]] == ["db01", "web01"]
     assert "polciy" in fault(root, "Plan").parameters["problems"][0]["path"]
+
+
+@pytest.mark.parametrize(("after", "is_told"), [(10**30, False), (-(10**30), True)])
+def test_numbers_that_no_step_can_have_are_before_or_after_all(
+    agent: Agent, root: Client, after: int, is_told: bool
+) -> None:
+    """SQLite takes no such numbers."""
+    agent.configure(lambda raw: raw.update(registry={"type": "sqlite"}))
+    root.apply(names=["web01"], verb="define")
+    assert bool(root.call("Journal", after=after)["entries"]) is is_told
+    if is_told:
+        replies = root.stream("Watch", since=after)
+        assert "overview" in next(replies)
+        assert next(replies)["event"]["what"] == "step"
