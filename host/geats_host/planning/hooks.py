@@ -24,11 +24,15 @@ def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
 
 
 def _wrong_with(hook: Hook, allowed: Collection[str]) -> str:
+    """Nothing is said of what is elsewhere, not even whether it is there."""
     program = Path(hook.program)
-    real = os.path.realpath(program, strict=True)
-    if not (is_within(hook.program, allowed) and is_within(real, map(os.path.realpath, allowed))):
+    if not (is_within(hook.program, allowed) and _leads_within(program, allowed)):
         return f"{hook.program!r} {allowed_by('hook_directories', allowed)}"
     mode = program.stat().st_mode
     if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
         return f"{hook.program!r} is no program"
     return unsafe(hook.program)
+
+
+def _leads_within(program: Path, allowed: Collection[str]) -> bool:
+    return is_within(os.path.realpath(program, strict=True), map(os.path.realpath, allowed))

@@ -26,6 +26,9 @@ def test_only_programs_that_are_roots_alone_run_on_the_host(tmp_path: Path) -> N
         f"'{program}' is not within what hook_directories allows (there is none)"
     ]
     assert wrong("/in/the/guest", kind="start") == []
+    assert wrong(f"{outside}/secret", f"{hooks}") == [  # which says nothing of what is there
+        f"'{outside}/secret' is not within what hook_directories allows ({hooks})"
+    ]
     mine.chmod(0o775)
     assert wrong(program, f"{hooks}") == [
         f"'{program}' is not safe: others than root can write '{program}'"
