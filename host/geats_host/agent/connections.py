@@ -39,7 +39,8 @@ from geats_host.agent.schemas import is_optional
 from geats_host.agent.service import Service
 from geats_host.plugins.installed import own_version
 
-LARGEST_BYTES = 1 << 20  # of a message
+LARGEST_BYTES = 1 << 20  # of a message; read, it can take twenty times as much memory
+LARGEST_OF_STRANGERS = 1 << 12
 HOME = "https://github.com/geats/geats"
 NO_DESCRIPTORS = "needs a unix socket, which passes a terminal on: use 'geats console' instead"
 
@@ -159,13 +160,13 @@ for _name, _method in METHODS.items():
 class Connection(VarlinkInterfaceServerProtocol):
     """One connection; see the module."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, largest_bytes: int = LARGEST_BYTES) -> None:
         registry = VarlinkInterfaceRegistry()
         about = ("geats", "geats", own_version(), HOME)
         registry.register_interface(VarlinkServiceInterface(*about, registry))
         registry.register_interface(HostInterface(conversation))
         super().__init__(registry)
-        self.conversation = conversation
+        self.conversation, self.largest_bytes = conversation, largest_bytes
         self.sending: set[asyncio.Future[None]] = set()
         self.waiting_bytes = 0
         self.is_over = False
@@ -179,7 +180,7 @@ class Connection(VarlinkInterfaceServerProtocol):
     def message_received(self, data: bytes, fds: FileDescriptorArray | None) -> None:
         """Take what was read; descriptors are never wanted, and closed by who read them."""
         self.waiting_bytes += len(data.partition(b"\0")[0])
-        if self.waiting_bytes > LARGEST_BYTES:
+        if self.waiting_bytes > self.largest_bytes:
             self.give_up()
             return
         if b"\0" in data:

@@ -12,12 +12,20 @@ from pathlib import Path
 
 from asyncvarlink import VarlinkTransport, get_listen_fd
 
-from geats_host.agent.callers import Caller, on_standard_input, own, peer
-from geats_host.agent.connections import Connection, Conversation, is_socket
+from geats_host.agent.callers import ROOT, Caller, on_standard_input, own, peer
+from geats_host.agent.connections import (
+    LARGEST_BYTES,
+    LARGEST_OF_STRANGERS,
+    Connection,
+    Conversation,
+    is_socket,
+)
 from geats_host.agent.service import Service
 from geats_host.errors import Refused, trouble
 
 MOST, MOST_OF_ONE = 512, 256  # connections in all, and of one user who is not root
+FOR_ROOT = 64  # of all, that no other user takes
+FOR_STRANGERS_S = 10.0  # that who has no right may stay connected
 BACKLOG = 512
 SYSTEMD = "varlink"  # the name of its socket, as FileDescriptorName= has it
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -39,13 +47,17 @@ class Listener:
             return
         connection.setblocking(False)
         who = peer(connection)
-        if self.taken.total() >= MOST or (who.uid and self.taken[who.uid] >= MOST_OF_ONE):
+        if not self._has_room_for(who.uid):
             connection.close()
             return
         self.taken[who.uid] += 1
         task = asyncio.ensure_future(self._serve(connection, who))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def _has_room_for(self, uid: int) -> bool:
+        most, of_one = (MOST, MOST) if uid == ROOT else (MOST - FOR_ROOT, MOST_OF_ONE)
+        return self.taken.total() < most and self.taken[uid] < of_one
 
     async def _serve(self, connection: socket.socket, who: Caller) -> None:
         try:
@@ -63,7 +75,9 @@ async def spoken(
     passes_descriptors: bool,
 ) -> None:
     """Speak with one caller, until the connection ends."""
-    protocol = Connection(Conversation(service, who, passes_descriptors))
+    is_known = await service.knows(who)
+    most = LARGEST_BYTES if is_known else LARGEST_OF_STRANGERS
+    protocol = Connection(Conversation(service, who, passes_descriptors), most)
     loop = asyncio.get_running_loop()
     # Descriptors are never taken, so messages need not be told apart before they are read: with
     # that, the loop would read on for as long as one caller sends.
@@ -71,10 +85,13 @@ async def spoken(
     task = asyncio.current_task()
     assert task is not None
     service.ends[task] = protocol.give_up
+    ending = None if is_known else loop.call_later(FOR_STRANGERS_S, protocol.give_up)
     try:
         await transport.closed_future
     finally:
         del service.ends[task]
+        if ending is not None:
+            ending.cancel()
 
 
 def serve(file: Path | None, path: Path | None) -> None:

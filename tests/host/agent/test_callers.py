@@ -4,11 +4,13 @@ import os
 import socket
 import subprocess
 import sys
+from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from geats_host.agent import callers
+from geats_host.agent import callers, listening
 from tests.host.agent.conftest import Agent, Client, Error
 
 STRANGER = 65534
@@ -37,6 +39,32 @@ def test_a_stranger_learns_nothing_whatever_the_question(agent: Agent) -> None:
     for method in ("List", "GetHost", "Apply", "NoSuchMethod", "org.varlink.service.GetInfo"):
         assert error(stranger, method) == "NotAllowed"
     assert error(stranger, "Plan", names=5) == "NotAllowed"
+
+
+def test_a_stranger_takes_little_memory(agent: Agent) -> None:
+    """Messages are kept, and read, before it is known whether their sender may call."""
+    allow(agent, operators=["read"])
+    large = {"vms": ["x" * 100] * 100}
+    assert agent.client_of(1002, "operators").call("List", filter=large)["vms"] == {}
+    stranger = agent.client_of(STRANGER, "users")
+    with suppress(BrokenPipeError, ConnectionResetError):
+        stranger.send("List", filter=large)
+    with pytest.raises((EOFError, ConnectionResetError)):
+        stranger.reply()
+
+
+def test_a_stranger_stays_not_for_long(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "FOR_STRANGERS_S", 0.1)
+    with pytest.raises(EOFError):
+        agent.client_of(STRANGER, "users").reply()
+
+
+def test_strangers_leave_room_for_root(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "MOST", 3)
+    monkeypatch.setattr(listening, "FOR_ROOT", 1)
+    listener = listening.Listener(agent.service, Counter({1001: 1, 1002: 1}))
+    assert not listener._has_room_for(1003)
+    assert listener._has_room_for(0)
 
 
 def test_the_kernel_says_who_calls(agent: Agent) -> None:

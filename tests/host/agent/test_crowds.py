@@ -82,6 +82,7 @@ def test_one_user_cannot_take_all_connections(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "MOST", 3)
+    monkeypatch.setattr(listening, "FOR_ROOT", 0)
     kept = [agent.client() for _ in range(3)]
     for client in kept:
         client.send("org.varlink.service.GetInfo")
