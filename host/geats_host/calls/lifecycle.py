@@ -52,11 +52,15 @@ def plan_verb(
     goal = verb_goal(host, verb, name, have, terms, raw)
     made = with_what_is_undone(host.config, plan_vm(host, goal, have), [goal], raw)
     absent = not have.exists and _ends_with_none(verb)
-    return replace(made, warnings=(*made.warnings, not_there(name))) if absent else made
+    return replace(made, warnings=(*made.warnings, not_there(host, name))) if absent else made
 
 
-def not_there(name: str) -> str:
-    """What is said of a VM that is to be gone, and is."""
+def not_there(host: Host, name: str) -> str:
+    """What is said of a VM that is to be gone, and is; ``Refused`` if it may be out of sight."""
+    away = {**host.drivers.away, **host.pools.away}
+    if away:
+        why = "is not seen, but may be where nobody can look now"
+        raise Refused(Problem(name, f"{why}: {'; '.join(away.values())}", Code.REFUSED))
     return f"{name} is not there: nothing to do"
 
 

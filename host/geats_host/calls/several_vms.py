@@ -51,7 +51,7 @@ def plan_verb_for_several(
         have = seen.get(name)
         if have is None:
             have = host.observe(name) if VERBS[verb].target.is_gone else host.known(name)
-            absent.extend([] if have.exists else [not_there(name)])
+            absent.extend([] if have.exists else [not_there(host, name)])
         return verb_goal(host, verb, name, have, terms)
 
     defined = {name for name, have in seen.items() if have.recorded is not None}

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import yaml
 
 from geats_host.host import Host
 from geats_host.inputs.configuration import from_file
@@ -52,6 +53,19 @@ def test_that_a_vm_be_gone_which_is_not_there_is_done(geats: Geats, verb: str) -
     assert "warning: nobody is not there: nothing to do" in out
     assert geats(verb, "nobody", "db01")[0] == 0
     assert geats("stop", "nobody")[0] == 2
+
+
+@pytest.mark.parametrize("verb", ["undefine", "deprovision"])
+def test_a_vm_that_may_be_out_of_sight_is_not_said_to_be_gone(
+    geats: Geats, config: Path, verb: str
+) -> None:
+    raw = yaml.safe_load(config.read_text())
+    raw["geats"]["drivers"]["nosuch"] = {}
+    config.write_text(yaml.safe_dump(raw))
+    code, out, err = geats(verb, "nobody")
+    assert (code, out) == (2, "")
+    assert "refused: nobody: is not seen, but may be where nobody can look now" in err
+    assert geats(verb, "nobody", "noone")[0] == 2
 
 
 def test_another_operation_on_the_vm_has_an_exit_code_of_its_own_and_can_be_waited_for(
