@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from geats_core.planning.actions import OfOneGuest
 from geats_host.archives.disk_archives import Disk, raw_disk
-from geats_host.archives.vm_archives import Content, appearing, new_of
+from geats_host.archives.vm_archives import Content, appearing
 from geats_host.archives.volume_archives import Tree, pack
 from geats_host.linux import qemu_img
 
@@ -31,7 +31,7 @@ def write(
     with appearing(path, done_with_volume) as out:
         if isinstance(content, Disk):
             with raw_disk(content) as raw:
-                qemu_img.compress(raw, new_of(path))  # which is the file that is open
+                qemu_img.compress(raw, path, out.fileno())
         else:
             with _empty_id(content, without) as also:
                 left_out = [each for what in without for each in FILES[what]]

@@ -58,10 +58,13 @@ def read(image: Path, target: Path) -> None:
     _work(["convert", "-f", "qcow2", "-O", "raw", f"{image}", f"{target}"], None, image)
 
 
-def compress(raw: Path, image: Path) -> None:
-    """Make a compressed qcow2 *image* of what the file *raw* holds."""
-    _work(["convert", "-c", "-f", "raw", "-O", "qcow2", f"{raw}", f"{image}"], None, image)
-    _sync(image)
+def compress(raw: Path, image: Path, opened: int) -> None:
+    """Make a compressed qcow2 image of what the file *raw* holds: *opened*, to become *image*.
+
+    Whatever else has a name of it meanwhile, such as a link, is left alone.
+    """
+    target = f"/proc/{os.getpid()}/fd/{opened}"
+    _work(["convert", "-c", "-f", "raw", "-O", "qcow2", f"{raw}", target], None, image)
 
 
 def create(image: Path, size_bytes: int, backing: Path | None = None) -> None:
