@@ -156,8 +156,8 @@ FAULTS: Mapping[str, tuple[str, Types]] = {
     "Moved": ("What the plan was made from has changed: plan again.", OF_PROBLEMS),
     "Busy": ("Another operation on the VM is under way.", {"vm": str, "holder": str}),
     "Failed": (
-        "A step failed, or the call was cancelled: what was done stays, and the same call does the "
-        "rest. Without 'step' it was cancelled.",
+        "A step failed, or the call was cancelled: what was done stays, and the same call, with "
+        "another id, does the rest. Without 'step' it was cancelled.",
         {"step": Object | None, "error": str, "done": list[Object], "not_tried": list[Object]},
     ),
     "HostFailed": ("The host could not answer.", {"message": str}),

@@ -138,13 +138,21 @@ def carried_out(
             if (known := kept_answers.answered(host.registry, request)) is not None:
                 return known
             found = _answer(asked, parameters)
-            if not isinstance(found, Fault) or found.name == "Failed":
+            if _may_have_changed(found):
                 kept_answers.keep(host.registry, request, found)
             return found
     except Fault as fault:
         return fault
     except (Refused, HostError) as error:  # what was done is done: it cannot be remembered
         return fault_of(error)
+
+
+def _may_have_changed(found: Reply | Fault) -> bool:
+    """Whether anything; what was cancelled before its first step has changed nothing."""
+    if not isinstance(found, Fault):
+        return True
+    said = found.parameters
+    return found.name == "Failed" and bool(said["step"] or said["done"])
 
 
 def _answer(asked: Asked, parameters: Mapping[str, Any]) -> Reply | Fault:

@@ -135,6 +135,18 @@ def test_what_changed_nothing_is_not_kept_and_what_failed_is(
     assert root.apply(**START | {"id": "43"})["vms"]["web01"]["failed"] is None
 
 
+def test_what_was_cancelled_before_its_first_step_can_be_sent_again(
+    agent: Agent, root: Client
+) -> None:
+    """As all that wait for a thread are when the agent is restarted."""
+    asked = methods.Asked(agent.file, callers.caller(0, 0))
+    asked.over.set()
+    cancelled = runs.carried_out(asked, kept_answers.request(0, "42", START), START, is_kept=True)
+    assert isinstance(cancelled, Fault)
+    assert (cancelled.name, cancelled.parameters["done"]) == ("Failed", [])
+    assert root.apply(**START)["vms"]["web01"]["failed"] is None
+
+
 def test_only_the_newest_answers_of_each_user_are_kept(
     agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
