@@ -81,10 +81,9 @@ def request(session: Session, schema: bool) -> None:
     if schema:
         click.echo(json.dumps(schemas.request_schema(), indent=2))
         return
-    over = Event()
-    for number in ENDING:
+    over, text = Event(), sys.stdin.buffer.read(one_shot.LARGEST_BYTES + 1)
+    for number in ENDING:  # before that, nothing is under way
         signal.signal(number, lambda *_: over.set())
-    text = sys.stdin.buffer.read(one_shot.LARGEST_BYTES + 1)
     answer, code = one_shot.answered(session.file, text, over)
     click.echo(json.dumps(answer))
     sys.exit(code)

@@ -107,6 +107,21 @@ def test_the_command_answers_with_json_and_an_exit_code(file: Path) -> None:
         assert b"geats_up 1.0" in process.communicate(b"", 60)[0]
 
 
+def test_a_request_that_is_not_complete_yet_ends_with_ctrl_c(file: Path) -> None:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with geats(file, "request", **pipes) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"{" * (1 << 18))  # more than a pipe holds: it reads by now
+        process.stdin.flush()
+        until = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        ended = process.poll() is not None
+        process.kill()
+    assert ended
+
+
 def test_the_agent_speaks_on_standard_input_and_output_until_that_ends(file: Path) -> None:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with geats(file, "agent", **pipes) as process:
