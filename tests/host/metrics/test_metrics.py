@@ -85,11 +85,11 @@ def test_who_keeps_connections_open_takes_few_threads_of_the_agent(
     file.write_text(yaml.safe_dump({"geats": memory_config(tmp_path)}))
     monkeypatch.setattr(prometheus._Request, "timeout", 1.0)
     before = threading.active_count()
-    prometheus.serve(file, "[::1]:39754")
+    prometheus.serve(file, "39754")
     with ExitStack() as silent:
         for _ in range(prometheus.AT_ONCE + 4):
-            silent.enter_context(socket.create_connection(("::1", 39754), timeout=60))
-        with urllib.request.urlopen("http://[::1]:39754/metrics", timeout=60) as answer:
+            silent.enter_context(socket.create_connection(("127.0.0.1", 39754), timeout=60))
+        with urllib.request.urlopen("http://127.0.0.1:39754/metrics", timeout=60) as answer:
             assert threading.active_count() <= before + 1 + prometheus.AT_ONCE
             assert values(answer.read().decode())["geats_up{}"] == 1
 
