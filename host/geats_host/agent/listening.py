@@ -1,6 +1,7 @@
 """Where the agent is reached: on a unix socket, one of systemd's, or standard input and output."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ MOST, MOST_OF_ONE = 512, 256  # connections in all, and of one user who is not r
 FOR_ROOT = 64  # of all, that no other user takes
 FOR_STRANGERS_S = 10.0  # that who has no right may stay connected
 BACKLOG = 512
+NO_MORE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+PAUSE_S = 0.2
 SYSTEMD = "varlink"  # the name of its socket, as FileDescriptorName= has it
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -43,7 +46,9 @@ class Listener:
         """Take a connection, if there is one."""
         try:
             connection, _ = listening.accept()
-        except OSError:  # whoever it was has gone, or there are no descriptors left for now
+        except OSError as error:  # whoever it was has gone, or there are no descriptors for now
+            if error.errno in NO_MORE:
+                self._pause(listening)
             return
         connection.setblocking(False)
         who = peer(connection)
@@ -54,6 +59,17 @@ class Listener:
         task = asyncio.ensure_future(self._serve(connection, who))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def _pause(self, listening: socket.socket) -> None:
+        """Take none for a moment: who waits is told again and again, which keeps the loop busy."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+
+        def go_on() -> None:
+            if listening.fileno() >= 0:  # it did not end meanwhile
+                loop.add_reader(listening, self.accept, listening)
+
+        loop.call_later(PAUSE_S, go_on)
 
     def _has_room_for(self, uid: int) -> bool:
         most, of_one = (MOST, MOST) if uid == ROOT else (MOST - FOR_ROOT, MOST_OF_ONE)

@@ -1,14 +1,20 @@
 """Many clients at once, slow ones, and what is no request: nobody else is disturbed."""
 
+import asyncio
+import errno
 import json
 import resource
+import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from geats_host.agent import connections, listening
+from geats_host.agent.service import Service
 from geats_host.drivers import Ran
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import Refused
@@ -132,3 +138,34 @@ def test_programs_that_take_long_keep_nobody_from_looking(
     assert root.call("List")["vms"]
     may_end.set()
     assert [client.reply()["parameters"]["code"] for client in patient] == [0] * len(patient)
+
+
+class Full(socket.socket):
+    """Takes no connection in its first second, as there are no descriptors left."""
+
+    tried: list[float]
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.tried.append(time.monotonic())
+        if self.tried[-1] < self.tried[0] + 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+def test_without_descriptors_the_agent_waits_and_does_not_spin(file: Path, tmp_path: Path) -> None:
+    async def run() -> int:
+        path, listener = tmp_path / "full", listening.Listener(Service(file))
+        full = Full(fileno=listening.bound(path).detach())
+        full.tried = []
+        full.listen(1)
+        full.setblocking(False)
+        asyncio.get_running_loop().add_reader(full, listener.accept, full)
+        with full, socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{path}")
+            while not listener.tasks:
+                await asyncio.sleep(0.01)
+            asyncio.get_running_loop().remove_reader(full)
+        await asyncio.gather(*listener.tasks)
+        return len(full.tried)
+
+    assert asyncio.run(run()) < 20
