@@ -248,7 +248,7 @@ tmpfs = st.builds(
     Tmpfs,
     mount=st.sampled_from(["/tmp", "/dev/shm"]),
     size_bytes=sizes,
-    mode=st.sampled_from(["1777", "755"]),
+    mode=st.sampled_from(["1777", "755", "007"]),
 )
 environments = st.sampled_from([(), (("A", "x"),), (("A", "y 'z"), ("PATH", "/bin"))])
 ttys = st.sampled_from([None, 0, 4])

@@ -31,7 +31,7 @@ class Tmpfs:
 @taking(text_matching(MODE.pattern, "an octal mode as text, such as '0755'"))
 def _mode(path: str, raw: object) -> Checked[str]:
     if isinstance(raw, str) and MODE.fullmatch(raw):
-        return fields.text(path, raw.lstrip("0") or "0")
+        return fields.text(path, f"{int(raw, 8):03o}")  # one text for each mode
     return problem(path, f"must be an octal mode as text, such as '0755', got {shown(raw)}")
 
 

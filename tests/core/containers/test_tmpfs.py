@@ -29,6 +29,13 @@ def test_they_are_read_and_written_back() -> None:
     assert "tmpfs" not in to_plain(web())
 
 
+@pytest.mark.parametrize("mode", ["0700", "0077", "0007", "000"])
+def test_a_mode_is_read_again_as_it_was_recorded(mode: str) -> None:
+    spec = web(tmpfs={"/tmp": {"mode": mode}})
+    assert spec.tmpfs[0].mode == mode[-3:]
+    assert parse_vm("web", to_plain(spec)).unwrap() == spec
+
+
 def test_each_is_mounted_before_what_is_within_it() -> None:
     volumes = [{"name": "root"}, {"name": "a", "mount": "/srv/a"}]
     text = render_lxc_config(
