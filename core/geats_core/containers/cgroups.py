@@ -133,13 +133,13 @@ def _hugepages(path: str, raw: object) -> Checked[Sizes]:
         return problem(path, f"must be a mapping of sizes of pages to sizes, got {shown(raw)}")
     found: list[tuple[str, int]] = []
     problems: list[Problem] = []
-    for key in sorted(raw, key=str):
+    for key in sorted(raw, key=printable):
         at = f"{path}.{printable(key)}"
         size = parse_size(at, raw[key])
         if key not in PAGES:
             problems.append(Problem(at, f"must be one of {', '.join(PAGES)}"))
         problems += problems_of(size)
-        found += [(str(key), size.unwrap())] if isinstance(size, Success) else []
+        found += [(printable(key), size.unwrap())] if isinstance(size, Success) else []
     return Failure(tuple(problems)) if problems else Success(tuple(found))
 
 
@@ -164,11 +164,11 @@ def _files(path: str, raw: object) -> Checked[Pairs]:
         return problem(path, f"must be a mapping of files of a cgroup to text, got {shown(raw)}")
     found: list[tuple[str, str]] = []
     problems: list[Problem] = []
-    for key in sorted(raw, key=str):
+    for key in sorted(raw, key=printable):
         at = f"{path}.{printable(key)}"
         value = fields.text(at, raw[key])
         problems += [*problems_of(value), *_wrong_file(at, key)]
-        found += [(str(key), value.unwrap())] if isinstance(value, Success) else []
+        found += [(printable(key), value.unwrap())] if isinstance(value, Success) else []
     return Failure(tuple(problems)) if problems else Success(tuple(found))
 
 

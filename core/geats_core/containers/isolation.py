@@ -172,7 +172,8 @@ def _sysctl_name(path: str, raw: object) -> Checked[str]:
 
 def _rlimit(path: str, raw: object) -> Checked[str]:
     """Soft and hard; one value is both."""
-    said = f"{raw}" if isinstance(raw, int | str) and not isinstance(raw, bool) else ""
+    number = isinstance(raw, int) and not isinstance(raw, bool) and raw.bit_length() <= 64
+    said = f"{raw}" if number or isinstance(raw, str) else ""
     if not RLIMIT.fullmatch(said):
         wanted = "must be a number, 'unlimited', or a soft and a hard one such as '1024:65536'"
         return problem(path, f"{wanted}, got {shown(raw)}")

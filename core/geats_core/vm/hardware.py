@@ -43,7 +43,9 @@ def read_hardware(path: str, raw: object) -> Checked[Hardware]:
     """Read the keys; their values may be whatever JSON can say."""
     if not isinstance(raw, Mapping):
         return problem(path, f"must be a mapping, got {shown(raw)}")
-    return gather(_pair(f"{path}.{printable(key)}", key, raw[key]) for key in sorted(raw, key=str))
+    return gather(
+        _pair(f"{path}.{printable(key)}", key, raw[key]) for key in sorted(raw, key=printable)
+    )
 
 
 def _pair(path: str, key: object, value: object) -> Checked[tuple[str, str]]:
