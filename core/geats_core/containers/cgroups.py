@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from returns.result import Failure, Success
 
+from geats_core.containers.line_values import said_value, written
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, problems_of, shown
 from geats_core.reading.fields import Reader, each, of_mapping
@@ -166,7 +167,7 @@ def _files(path: str, raw: object) -> Checked[Pairs]:
     problems: list[Problem] = []
     for key in sorted(raw, key=printable):
         at = f"{path}.{printable(key)}"
-        value = fields.text(at, raw[key])
+        value = said_value(at, raw[key])
         problems += [*problems_of(value), *_wrong_file(at, key)]
         found += [(printable(key), value.unwrap())] if isinstance(value, Success) else []
     return Failure(tuple(problems)) if problems else Success(tuple(found))
@@ -259,8 +260,8 @@ def start_lines(limits: CgroupLimits) -> Iterable[tuple[str, str]]:
             yield f"cgroup.blkio.throttle.{V1_RATES[name]}", f"{limit.device} {rate}"
         rates = " ".join(f"{RATES[name]}={rate}" for name, rate in limit.rates.items())
         yield "cgroup2.io.max", f"{limit.device} {rates}"
-    yield from ((f"cgroup.{file}", value) for file, value in limits.v1)
-    yield from ((f"cgroup2.{file}", value) for file, value in limits.v2)
+    yield from ((f"cgroup.{file}", written(value)) for file, value in limits.v1)
+    yield from ((f"cgroup2.{file}", written(value)) for file, value in limits.v2)
 
 
 def _both(v1: str, v2: str, value1: str, value2: str) -> Iterable[tuple[str, str]]:

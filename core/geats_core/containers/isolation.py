@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from returns.result import Success
 
+from geats_core.containers.line_values import said_value, written
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown
 from geats_core.reading.fields import Reader, each, of_mapping
@@ -134,7 +135,7 @@ def _capabilities(read: Reader) -> Checked[Capabilities]:
     )
 )
 def _sysctls(path: str, raw: object) -> Checked[Pairs]:
-    return _pairs(path, raw, _sysctl_name, fields.text)
+    return _pairs(path, raw, _sysctl_name, said_value)
 
 
 @taking(
@@ -246,12 +247,13 @@ def isolation_lines(isolation: Isolation) -> Iterable[str]:
         yield "lxc.cap.drop ="
         yield f"lxc.cap.keep = {' '.join(isolation.capabilities.keep) or NONE}"
     if isolation.seccomp:
-        yield f"lxc.seccomp.profile = {'' if isolation.seccomp == NONE else isolation.seccomp}"
+        profile = "" if isolation.seccomp == NONE else written(isolation.seccomp)
+        yield f"lxc.seccomp.profile = {profile}"
     if isolation.selinux:
         yield f"lxc.selinux.context = {isolation.selinux}"
     if isolation.no_new_privileges:
         yield "lxc.no_new_privs = 1"
-    yield from (f"lxc.sysctl.{key} = {value}" for key, value in isolation.sysctls)
+    yield from (f"lxc.sysctl.{key} = {written(value)}" for key, value in isolation.sysctls)
     yield from (f"lxc.prlimit.{key} = {value}" for key, value in isolation.rlimits)
     if isolation.oom_score:
         yield f"lxc.proc.oom_score_adj = {isolation.oom_score}"

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from returns.result import Failure, Success
 
+from geats_core.containers.line_values import written
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, of_mapping
@@ -130,8 +131,8 @@ def program_lines(program: Program) -> Iterable[str]:
     if program.group is not None:
         yield f"lxc.init.gid = {program.group}"
     if program.cwd:
-        yield f"lxc.init.cwd = {program.cwd}"
+        yield f"lxc.init.cwd = {written(program.cwd)}"
     for name, value in program.environment:
-        yield f"lxc.environment = {name}={value}"
+        yield f"lxc.environment = {written(f'{name}={value}')}"
     if program.ttys is not None:
         yield f"lxc.tty.max = {program.ttys}"

@@ -12,6 +12,8 @@ from fnmatch import fnmatchcase
 from returns.result import Success
 
 from geats_core.containers.isolation import field_of
+from geats_core.containers.line_values import as_read
+from geats_core.containers.programs import LINES
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, each
 from geats_core.reading.schemas import taking, text_matching
@@ -23,6 +25,8 @@ OTHERS = (  # what keys of LXC that have a key of a VM begin with
     ("lxc.rootfs.", "volumes"),
     ("lxc.net.", "nics"),
     ("lxc.idmap", "idmap"),
+    *LINES.items(),
+    ("lxc.environment", "environment"),
     ("lxc.signal.halt", "init"),
     ("lxc.start.", "autostart"),
     ("lxc.apparmor.allow_nesting", "nesting"),
@@ -38,12 +42,12 @@ NO_LINES: tuple[str, ...] = ()
 def _line(path: str, raw: object) -> Checked[str]:
     found = LINE.fullmatch(raw) if isinstance(raw, str) and raw.isprintable() else None
     if found is None:
-        return problem(path, f"must be a line such as 'lxc.tty.max = 4', got {shown(raw)}")
+        return problem(path, f"must be a line such as 'lxc.pty.max = 4', got {shown(raw)}")
     key, value = found[1], found[2].strip()
     own = field_of(key) or next((own for begin, own in OTHERS if key.startswith(begin)), "")
     if own:
         return problem(path, f"{key} has a key of its own: say {own!r}")
-    if not value:
+    if not as_read(value):
         return problem(path, f"{key} needs a value: without one, it unsets what geats writes")
     return Success(f"{key} = {value}")
 

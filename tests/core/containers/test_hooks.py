@@ -67,9 +67,14 @@ def test_a_plan_says_what_runs_on_the_host_and_the_host_says_what_may() -> None:
         ({"hooks": {"clone": "/a"}}, "unknown kind of hook 'clone'"),
         ({"hooks": {"stop": "a"}}, "hooks.stop[0]: must be the plain path of a program"),
         ({"hooks": {"stop": ["/a; reboot"]}}, "hooks.stop[0]: must be the plain path of a program"),
-        ({"raw": ["tty.max = 4"]}, "raw[0]: must be a line such as 'lxc.tty.max = 4'"),
-        ({"raw": ["lxc.tty.max = 4\nlxc.include = /x"]}, "raw[0]: must be a line such as"),
-        ({"raw": ["lxc.tty.max ="]}, "raw[0]: lxc.tty.max needs a value"),
+        ({"raw": ["tty.max = 4"]}, "raw[0]: must be a line such as 'lxc.pty.max = 4'"),
+        ({"raw": ["lxc.pty.max = 4\nlxc.include = /x"]}, "raw[0]: must be a line such as"),
+        ({"raw": ["lxc.pty.max ="]}, "raw[0]: lxc.pty.max needs a value"),
+        ({"raw": ["lxc.pty.max = ''"]}, "raw[0]: lxc.pty.max needs a value"),
+        ({"raw": ['lxc.hook = ""']}, "raw[0]: lxc.hook needs a value"),
+        ({"raw": ["lxc.init.cmd = /x"]}, "has a key of its own: say 'command'"),
+        ({"raw": ["lxc.tty.max = 4"]}, "has a key of its own: say 'ttys'"),
+        ({"raw": ["lxc.environment = A=b"]}, "has a key of its own: say 'environment'"),
         ({"raw": ["lxc.prlimit.core = 0"]}, "has a key of its own: say 'rlimits'"),
         ({"raw": ["lxc.net.0.link = br0"]}, "has a key of its own: say 'nics'"),
         ({"raw": ["lxc.cgroup2.memory.high = 1"]}, "has a key of its own: say 'cgroup'"),
@@ -82,9 +87,9 @@ def test_what_is_wrong_is_told(keys: dict[str, object], problem: str) -> None:
 
 
 def test_lines_are_written_last_of_what_geats_writes() -> None:
-    spec = web(raw=["lxc.time.offset.boot=1h", "lxc.tty.max = 2"])
-    assert spec.raw == (BOOT, "lxc.tty.max = 2")
-    assert text(spec)[-2:] == [BOOT, "lxc.tty.max = 2"]
+    spec = web(raw=["lxc.time.offset.boot=1h", "lxc.pty.max = 2"])
+    assert spec.raw == (BOOT, "lxc.pty.max = 2")
+    assert text(spec)[-2:] == [BOOT, "lxc.pty.max = 2"]
     assert parse_vm("web", to_plain(spec)).unwrap() == spec
 
 
