@@ -59,8 +59,15 @@ def test_the_numbers_of_a_device_are_those_of_the_host(source: str, number: str)
     assert [each.numbers for each in found.values()] == [(number,)] * bool(number)
 
 
-def test_a_directory_has_the_numbers_of_all_that_is_in_it(tmp_path: Path) -> None:
+def test_a_directory_has_the_numbers_of_all_that_is_in_it() -> None:
+    (found,) = nodes([Device(name="a", source="/dev/pts", mount="/dev/a")]).values()
+    assert "c 5:2" in found.numbers
+    assert found.is_directory
+
+
+def test_a_link_in_a_directory_gives_no_leave_for_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "gone").symlink_to("/dev/none")
     (tmp_path / "file").touch()
     (found,) = nodes([Device(name="a", source=str(tmp_path), mount="/dev/a")]).values()
-    assert (found.numbers, found.is_directory) == (("c 1:3",), True)
+    assert (found.numbers, found.is_directory) == ((), True)

@@ -156,7 +156,8 @@ def set_devices(options: Options, name: str, wanted: SetDevices) -> None:
                 devices.detach(pid, device, options.timeout_s)
         _allow(options, started, wanted.spec)
         for device in has.values():
-            if had.get(device.name) != device and Path(device.source).exists():
+            is_there = not device.optional or Path(device.source).exists()
+            if had.get(device.name) != device and is_there:
                 devices.attach(pid, device, options.timeout_s)
         now = as_seen(name, started.nics, network.ends())
         nics.bring(name, pid, now, wanted.spec.nics)

@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from geats_core.containers.devices import Device, Nodes
@@ -19,18 +20,25 @@ def nodes(devices: Iterable[Device]) -> dict[str, Nodes]:
 
 
 def _nodes(source: Path) -> Nodes | None:
-    """The numbers of a node; or those of all nodes in a directory, and below."""
+    """The numbers of a node; or those of all nodes in a directory, and below.
+
+    A link in a directory is not followed: what it leads to need not be allowed, nor be there.
+    """
     if not source.exists():
         return None
     if not source.is_dir():
-        return Nodes(tuple(_number(source)))
+        return Nodes(tuple(_number(source.stat())))
     below = [Path(at, name) for at, _, names in os.walk(source) for name in names]
-    numbers = {number for path in below for number in _number(path)}
+    numbers = {number for path in below for seen in _seen(path) for number in _number(seen)}
     return Nodes(tuple(sorted(numbers)), is_directory=True)
 
 
-def _number(path: Path) -> Iterable[str]:
-    seen = path.stat()
+def _seen(path: Path) -> Iterable[os.stat_result]:
+    with suppress(FileNotFoundError):  # it went meanwhile
+        yield path.lstat()
+
+
+def _number(seen: os.stat_result) -> Iterable[str]:
     kinds = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}
     if kind := kinds.get(stat.S_IFMT(seen.st_mode)):
         yield f"{kind} {os.major(seen.st_rdev)}:{os.minor(seen.st_rdev)}"
