@@ -24,10 +24,17 @@ def problems(spec: VMSpec, allowed: Collection[str]) -> Iterable[Problem]:
 
 
 def _wrong_with(hook: Hook, allowed: Collection[str]) -> str:
-    """Nothing is said of what is elsewhere, not even whether it is there."""
+    """Nothing is said of what is elsewhere, not even whether it is there.
+
+    A link is not followed: who may write where it is could exchange it after this look.
+    """
     program = Path(hook.program)
-    if not (is_within(hook.program, allowed) and _leads_within(program, allowed)):
+    tops = [top for top in allowed if is_within(hook.program, [top])]
+    if not tops:
         return f"{hook.program!r} {allowed_by('hook_directories', allowed)}"
+    real = os.path.realpath(program)
+    if real not in {os.path.realpath(top) + hook.program.removeprefix(top) for top in tops}:
+        return f"{hook.program!r} leads to {real!r}: links below hook_directories are not followed"
     mode = program.stat().st_mode
     if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
         return f"{hook.program!r} is no program"

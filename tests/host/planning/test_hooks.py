@@ -37,6 +37,21 @@ def test_only_programs_that_are_roots_alone_run_on_the_host(tmp_path: Path) -> N
     outside.chmod(0o755)
     mine.unlink()
     mine.symlink_to(outside)
-    assert wrong(program, f"{hooks}") == [
-        f"'{program}' is not within what hook_directories allows ({hooks})"
-    ]
+    links = "links below hook_directories are not followed"
+    assert wrong(program, f"{hooks}") == [f"'{program}' leads to '{outside}': {links}"]
+
+
+def test_a_link_that_others_could_exchange_is_not_followed(tmp_path: Path) -> None:
+    good, theirs = tmp_path / "good", tmp_path / "theirs"
+    good.touch(0o755)
+    good.chmod(0o755)
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    link = theirs / "link"
+    link.symlink_to(good)
+    links = "links below hook_directories are not followed"
+    assert wrong(f"{link}", f"{tmp_path}") == [f"'{link}' leads to '{good}': {links}"]
+    whole = tmp_path.parent / f"{tmp_path.name}-link"
+    whole.symlink_to(tmp_path)
+    assert wrong(f"{whole}/good", f"{whole}") == []
+    whole.unlink()
