@@ -23,6 +23,7 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 MANY = ("lxc.prlimit.", "lxc.sysctl.")  # keys of as many names as there are
 NO_NAMES: tuple[str, ...] = ()
 GENERATED, UNCONFINED = "generated", "unconfined"
+UNCHANGED = "unchanged"  # the profile of who starts it, which has none as a rule
 NESTED_MOUNTS = (  # the kernel lets a user namespace mount both only where they are seen whole
     "proc dev/.lxc/proc proc create=dir,optional 0 0",
     "sys dev/.lxc/sys sysfs create=dir,optional 0 0",
@@ -274,7 +275,10 @@ def isolation_warnings(isolation: Isolation, *, privileged: bool) -> Iterable[tu
     kept = OF_HOST.intersection(isolation.capabilities.keep or ())
     if privileged and kept:
         yield "capabilities", f"root of the guest has {', '.join(sorted(kept))} on the host"
-    if isolation.apparmor == UNCONFINED:
+    of_host = [key for key, _ in isolation.sysctls if key.startswith("user.")]
+    if privileged and of_host:
+        yield "sysctls", f"{', '.join(of_host)} is then so for the whole host"
+    if isolation.apparmor in (UNCONFINED, UNCHANGED):
         yield "apparmor", "AppArmor keeps the guest from nothing"
     if isolation.seccomp == NONE:
         yield "seccomp", "the guest can use every system call"

@@ -150,11 +150,14 @@ def test_root_of_a_privileged_guest_can_more() -> None:
     keys: dict[str, object] = OPEN | {
         "privileged": True,
         "capabilities": {"keep": ["sys_time", "chown"]},
+        "sysctls": {"net.ipv4.ip_forward": 1, "user.max_user_namespaces": 9},
+        "apparmor": "unchanged",
     }
     of_root = {
         "nesting": "root of the guest can change settings of the host's kernel",
         "mount_auto": "root of the guest can change the host by what is mounted as proc:rw",
         "capabilities": "root of the guest has sys_time on the host",
+        "sysctls": "user.max_user_namespaces is then so for the whole host",
     }
     made = plan(Goal(name="web", target=Target.DEFINED, spec=web(**keys)), Observation()).unwrap()
     wanted = of_root | {key: what for key, what in OPENED.items() if key != "nesting"}
