@@ -156,7 +156,7 @@ class _Draft(Draft):
 
 def _converge(draft: _Draft, want: VMSpec) -> None:
     goal = draft.goal
-    final = _final_power(goal, draft.state)
+    final = _final_power(goal, want, draft.state)
     if would_forget(want, draft.state):
         _power_off_if_needed(draft, want, final)
     _define(draft, want)
@@ -182,7 +182,9 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     _fill_root(draft, want)
     _set_limits(draft, want)
     _set_devices(draft, want)
-    if goal.target.says_power or goal.target in (Target.REBOOTED, Target.REINITIALISED):
+    if draft.state.power is Power.STOPPED and not want.enabled:
+        _keep_off(draft, f"{goal.name} is not enabled")
+    elif goal.target.says_power or goal.target in (Target.REBOOTED, Target.REINITIALISED):
         _power_to(draft, final, f"{goal.name} should be {final}")
     elif draft.state.to_run:
         _power_to(draft, again(draft.state), LEFT_OFF)
@@ -198,8 +200,10 @@ def _root_stays(draft: _Draft, want: VMSpec, anew: tuple[VolumeSeen, ...]) -> bo
     return seen is not None and seen not in replaced and not have.missing_of([ROOT])
 
 
-def _final_power(goal: Goal, have: Observation) -> Power:
+def _final_power(goal: Goal, want: VMSpec, have: Observation) -> Power:
     match goal.target:
+        case Target.REINITIALISED if not want.enabled:
+            return Power.STOPPED
         case Target.FROZEN:
             return Power.FROZEN
         case Target.STOPPED:

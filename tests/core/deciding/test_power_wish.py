@@ -1,6 +1,7 @@
 """Whether a VM is to be on, as its description says it: what plans do about that, and refuse."""
 
 from dataclasses import replace
+from functools import reduce
 
 import pytest
 from returns.result import Failure
@@ -20,6 +21,7 @@ from geats_core import (
 from geats_core.hostwide.host_planner import boot_goals
 from geats_core.planning.actions import Start
 from geats_core.planning.goal import declared_target
+from geats_core.planning.model import after
 from geats_core.planning.verbs import VERBS, goal_of, undone_next
 from geats_core.reading.checked import Code
 from tests.core.hosts import at, planned, vm
@@ -94,6 +96,26 @@ def test_nothing_starts_a_vm_that_is_not_enabled(target: Target) -> None:
     assert plan(Goal(name="web", target=target, spec=spec), running(spec)) == Failure(
         (Problem("web.enabled", message, Code.REFUSED),)
     )
+
+
+def test_a_vm_that_is_not_enabled_stays_off_whatever_was_interrupted() -> None:
+    spec = web(enabled=False)
+    have = replace(at(Target.STOPPED, spec)["web"], to_run=True)
+
+    def ends(target: Target, have: Observation) -> tuple[str, Observation]:
+        made = plan(Goal(name="web", target=target, spec=spec), have).unwrap()
+        said = [describe(step.action, "web") for step in made.steps]
+        end = reduce(lambda state, step: after(step.action, state).unwrap(), made.steps, have)
+        return said[-1], end
+
+    for target, there in [
+        (Target.PROVISIONED, have),
+        (Target.REINITIALISED, have),
+        (Target.REINITIALISED, running(spec)),
+    ]:
+        last, end = ends(target, there)
+        assert last != "start web"
+        assert (end.power, end.to_run) == (Power.STOPPED, False)
 
 
 def test_a_vm_that_is_on_against_its_description_is_off_after_the_next_apply() -> None:

@@ -95,6 +95,17 @@ def test_a_vm_that_a_plan_was_to_start_again_is_started_where_it_can_be() -> Non
     ]
 
 
+def test_a_vm_that_is_not_enabled_is_not_started_again() -> None:
+    spec = replace(web(), enabled=False)
+    to_run = replace(OFF, recorded=spec, defined=spec, to_run=True)
+    stuck = replace(STUCK, recorded=spec, defined=spec, in_effect=spec)
+
+    assert steps({"web01": to_run}) == NOTHING
+    assert [line.partition(" because")[0] for line in steps({"web01": stuck})] == [
+        "1. repair web01: end its stuck monitor"
+    ]
+
+
 def test_a_stuck_vm_that_cannot_start_is_repaired_all_the_same() -> None:
     repaired = [
         "1. repair web01: end its stuck monitor because its monitor does not answer, or is gone"
