@@ -10,6 +10,7 @@ from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.jobs.repairs import FoundLeftover, plan_repair
 from geats_core.planning.actions import (
+    AwaitReady,
     DestroyVolume,
     Freeze,
     RemoveLeftover,
@@ -88,6 +89,8 @@ def test_nothing_goes_that_anybody_could_miss(
                     assert copy
                 case Repair():
                     assert have.power is Power.STUCK
+                case AwaitReady():
+                    assert now.power in (Power.RUNNING, Power.FROZEN)
                 case Start():
                     assert have.power is Power.STUCK or have.to_run
                     assert now.power in (Power.RUNNING, Power.FROZEN)

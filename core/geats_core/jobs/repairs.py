@@ -115,8 +115,9 @@ def _power_on(draft: Draft, *, restarting: bool) -> None:
     """End what is stuck, and start what is to be on; what is held goes on in the end."""
     have = draft.state
     off = replace(have, power=Power.STOPPED)
-    enabled = have.recorded is None or have.recorded.enabled
-    starts = restarting and enabled and isinstance(after(Start(), off), Success)
+    known = have.recorded or have.defined
+    may_start = restarting and (known is None or known.enabled)
+    starts = may_start and isinstance(after(Start(), off), Success)
     if have.power is Power.STUCK:
         starts = starts and have.in_effect is not None
         repair = Repair(Then.ON if starts else Then.OFF)
