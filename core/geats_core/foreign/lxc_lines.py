@@ -50,7 +50,7 @@ RENAMED: Mapping[str, str] = {
 GONE = ("lxc.kmsg", "lxc.pivotdir", "lxc.rootfs.backend")  # since LXC 3, and without effect before
 NIC_RENAMED = {"ipv4": "ipv4.address", "ipv6": "ipv6.address"}
 KEY = re.compile(r"lxc\.[a-z0-9_.-]+", re.IGNORECASE)
-NUMBERED = re.compile(r"([0-9]+)\.(.+)")
+NUMBERED = re.compile(r"([0-9]{1,9})\.(.+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,9 +166,9 @@ def _within(target: str, roots: Sequence[str]) -> str | None:
     """Where it is in the guest: liblxc looks for the path of the root anywhere in the target."""
     if not target.startswith("/"):
         return _normal(target)
-    for root in roots:
-        _, found, after = target.partition(root.rstrip("/"))
-        if root.strip("/") and found:
+    for root in (each.rstrip("/") for each in roots if each.strip("/")):
+        _, found, after = target.partition(root)
+        if found:
             return _normal(after)
     return None
 

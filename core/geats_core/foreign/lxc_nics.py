@@ -19,10 +19,11 @@ from geats_core.foreign.lxc_lines import Includes, Line, all_lines, own_lines
 from geats_core.reading import fields
 from geats_core.vm.observation import ForeignNic
 
-NIC = re.compile(r"lxc\.net\.([0-9]+)\.(.+)")
-NICS = re.compile(r"lxc\.net(?:\.([0-9]+))?")
+NIC = re.compile(r"lxc\.net\.([0-9]{1,9})\.(.+)")
+NICS = re.compile(r"lxc\.net(?:\.([0-9]{1,9}))?")
 VETH = "veth"
 NUMBERS = ("mtu", "trunk", "vlan")
+LONGEST_NUMBER = 10  # digits
 NOTHING: Includes = MappingProxyType({})
 NIC_NAMES: Mapping[str, str] = {"ipv4": "ipv4.address", "ipv6": "ipv6.address"}
 GATEWAYS = ("ipv4.gateway", "ipv6.gateway")
@@ -101,7 +102,7 @@ def said(word: str, value: str, words: Words, whose: str) -> Said:
         drawn = "x" in value.lower()
         why = "liblxc drew the digits x at each start: they are these from now on" if drawn else ""
         return Said("mac", mac_of(value, whose), why)
-    if word in LISTS["addresses"] and value:
+    if word in LISTS["addresses"] and value.strip():
         return _address(value)
     if word in GATEWAYS and value and value not in ("auto", "dev"):
         return Said("gateways", value)
@@ -126,7 +127,7 @@ def _link(value: str, kind: NicType, words: Words) -> Said:
 
 def _simple_key(word: str, value: str, kind: NicType) -> str:
     """The key of a NIC that is as the line is; empty if there is none."""
-    is_number = value.isascii() and value.isdigit()
+    is_number = value.isascii() and value.isdigit() and len(value) < LONGEST_NUMBER
     match word:
         case "name":
             return "name"
@@ -238,7 +239,7 @@ def _with(nic: ForeignNic, word: str, value: str) -> ForeignNic:
             return replace(nic, mac=value.lower())
         case "veth.pair":
             return replace(nic, pair=value)
-        case "ipv4.address" | "ipv6.address" | "ipv4" | "ipv6" if value:
+        case "ipv4.address" | "ipv6.address" | "ipv4" | "ipv6" if value.strip():
             address = value.split()[0].partition("/")[0]
             return replace(nic, addresses=(*nic.addresses, _plain_address(address)))
         case _:

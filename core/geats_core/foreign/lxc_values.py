@@ -28,7 +28,7 @@ INITS: Mapping[str, str] = {  # by signals, and these as numbers; s6 takes the s
 def _limit(value: str) -> object:
     if value in NO_LIMIT:
         return None
-    return int(value) if value.isdigit() and len(value) < 20 else value
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else value
 
 
 def _memory(value: str) -> object:

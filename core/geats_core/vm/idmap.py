@@ -106,7 +106,7 @@ def from_lxc_values(values: Iterable[str]) -> tuple[IdRange, ...] | None:
     """
     found: list[IdRange] = []
     for value in values:
-        kind, *numbers = value.split()
+        kind, *numbers = value.split() or [""]
         ids = KINDS.get(kind, Ids.BOTH if kind == "b" else None)
         if ids is None or len(numbers) != 3 or not all(map(_is_number, numbers)):
             return None
