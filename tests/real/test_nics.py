@@ -1,15 +1,19 @@
 """Kinds of NICs of real containers, on what this kernel has; the others are in tests/vm."""
 
 import json
+import socket
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from geats_core.containers.nics import host_end
+from geats_core.containers.nics import Nic, NicType, host_end
 from geats_core.planning.actions import SetDevices
 from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import LxcDriver
+from geats_host.drivers.lxc.kernel import nics as live_nics
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from tests.real.conftest import BRIDGE, sh, spec
@@ -167,3 +171,37 @@ def test_a_guest_whose_network_nobody_configures_is_told(busybox_rootfs: Path) -
     want = spec("alone", nics=[{"name": "eth0", "bridge": BRIDGE}], guest_network="auto")
     with pytest.raises(HostError, match="nothing in its guest configures its network"):
         configure_guest(busybox_rootfs, want, owner=0, new=True)
+
+
+@contextmanager
+def network(*within: str) -> Iterator[int]:
+    """A process in a network of its own, which is made *within* that of another."""
+    asleep = (*within, "unshare", "-n", "sh", "-c", "echo; exec sleep 600")
+    with subprocess.Popen(asleep, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_a_guest_cannot_pass_another_interface_off_as_the_one_that_was_made_for_it() -> None:
+    lan = Nic(name="eth0", type=NicType.VETH, mac="02:00:00:00:00:01")
+    drawn, named = (
+        Nic(name="eth0", type=NicType.VETH, mac=lan.mac, host_name=name)
+        for name in ("gtdrawn", "gtnamed")
+    )
+    with network() as guest:
+        inside = ("nsenter", f"--net=/proc/{guest}/ns/net")
+        live_nics.bring("web", guest, (), (lan,))
+        end = host_end("web", 0, lan)
+        sh(*inside, "ip", "link", "set", "dev", "eth0", "name", "old0")
+        with network(*inside) as within:
+            number = f"{socket.if_nametoindex(end)}"
+            peer = ("peer", "name", "x", "netns", f"{within}", "index", number)
+            sh(*inside, "ip", "link", "add", "eth0", "type", "veth", *peer)
+            with pytest.raises(HostError, match="is not the one that was made for it"):
+                live_nics.bring("web", guest, (drawn,), (named,))
+            assert end in [name for _, name in socket.if_nameindex()]
+        live_nics.bring("web", guest, (lan,), ())

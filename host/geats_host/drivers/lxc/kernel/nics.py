@@ -28,7 +28,8 @@ def bring(vm_name: str, pid: int, had: Sequence[Nic], has: Sequence[Nic]) -> Non
         if nic is not None and old is None:
             _attach(host_end(vm_name, index, nic), nic, pid)
         elif nic is not None and old is not None and old != nic:
-            _change(host_end(vm_name, index, nic), old, nic, pid)
+            known, wanted = (host_end(vm_name, index, each) for each in (old, nic))
+            _change(known, wanted, old, nic, pid)
 
 
 def _take_out(end: str) -> None:
@@ -45,8 +46,9 @@ def _attach(end: str, nic: Nic, pid: int) -> None:
         _run(_inside(pid, command))
 
 
-def _change(wanted: str, old: Nic, nic: Nic, pid: int) -> None:
-    end = _end_of(nic, pid)
+def _change(known: str, wanted: str, old: Nic, nic: Nic, pid: int) -> None:
+    """Only if its end on the host has another name, the guest is asked which one it is."""
+    end = known if links.is_there(known) else _end_of(nic, pid)
     facts = _bridge_facts(nic, end)
     for command in changing(end, wanted, old, nic, facts):
         _run(command)
@@ -56,12 +58,18 @@ def _change(wanted: str, old: Nic, nic: Nic, pid: int) -> None:
 
 
 def _end_of(nic: Nic, pid: int) -> str:
-    """The name of its end on the host, which one that LXC made itself drew."""
+    """The name of its end on the host, which one that LXC made itself drew.
+
+    The guest can put another interface in place of its own, whose number means one of the host.
+    """
     found = json.loads(run(_inside(pid, ("ip", "-json", "link", "show", "dev", nic.name))))
     try:
-        return socket.if_indextoname(found[0]["link_index"])
+        end = socket.if_indextoname(found[0]["link_index"])
     except (KeyError, OSError):
         raise HostError(f"{nic.name} of the guest has no end on this host") from None
+    if all(each.get("link_index") != found[0]["ifindex"] for each in _links("dev", end)):
+        raise HostError(f"{nic.name} of the guest is not the one that was made for it")
+    return end
 
 
 def _bridge_facts(nic: Nic, end: str) -> BridgeFacts:
