@@ -23,6 +23,8 @@ OF_ALL = frozenset(
 ACCESS = re.compile("(?=.)r?w?m?")
 BELOW = "/dev/"
 PATH = re.compile(r"/dev(/[A-Za-z0-9_:][A-Za-z0-9_.:@+-]*)+")
+EVERY = "a"  # all devices, in a rule
+OPPOSITE = {"devices.allow": "devices.deny", "devices.deny": "devices.allow"}
 NOTHING_SEEN: Mapping[str, "Nodes"] = {}
 
 
@@ -127,7 +129,7 @@ def device_rules(
     """
     lacking = [(d, without(d.access)) for d in devices if without(d.access) and not denied]
     if lacking and cgroup2:
-        yield "devices.allow", "a"
+        yield "devices.allow", EVERY
     for device, letters in lacking:
         for number in seen.get(device.name, Nodes(())).numbers:
             yield "devices.deny", f"{number} {letters}"
@@ -135,6 +137,21 @@ def device_rules(
         for number in seen.get(device.name, Nodes(())).numbers:
             if number not in OF_ALL:  # which common.conf allows anyway
                 yield "devices.allow", f"{number} {device.access}"
+
+
+def rule_changes(
+    was: Collection[tuple[str, str]], now: Collection[tuple[str, str]]
+) -> Iterable[tuple[str, str]]:
+    """What the cgroup of a guest is told that has the rules of before, so that it has those of now.
+
+    Two devices may have one number: what goes with one of them is said again for the other.
+    """
+    gone = [(key, value) for key, value in was if (key, value) not in now and value != EVERY]
+    touched = {value.rpartition(" ")[0] for _, value in gone}
+    yield from ((OPPOSITE[key], value) for key, value in gone)
+    for key, value in now:
+        if (key, value) not in was or (value != EVERY and value.rpartition(" ")[0] in touched):
+            yield key, value
 
 
 def without(access: str) -> str:

@@ -21,7 +21,13 @@ from geats_core import (
     plan,
     to_plain,
 )
-from geats_core.containers.devices import Device, Nodes, device_lines, device_rules
+from geats_core.containers.devices import (
+    Device,
+    Nodes,
+    device_lines,
+    device_rules,
+    rule_changes,
+)
 from geats_core.planning.actions import Define, SetDevices
 from geats_core.plans.explain import notes
 from geats_core.vm.guest_files import guest_digest
@@ -159,3 +165,22 @@ def test_devices_come_go_and_get_other_rights_while_a_vm_is_on() -> None:
     assert made.steps[1].action == SetDevices(more, ("attach device a", "change device tun"))
     made = plan(Goal(name="web", target=Target.RUNNING, spec=moved), have, facts).unwrap()
     assert made.impact is Impact.RESTART
+
+
+def test_a_device_that_goes_takes_nothing_from_another_of_the_same_number() -> None:
+    both, one = ("devices.allow", "c 10:1 rwm"), ("devices.allow", "c 10:1 r")
+    other, every = ("devices.allow", "c 9:1 rwm"), ("devices.allow", "a")
+    without = ("devices.deny", "c 10:1 w")
+
+    assert [*rule_changes([both, one, other], [one, other])] == [
+        ("devices.deny", "c 10:1 rwm"),
+        one,
+    ]
+    assert [*rule_changes([both, both], [both])] == []
+    assert [*rule_changes([one], [one, both])] == [both]
+    assert [*rule_changes([every, without], [])] == [("devices.allow", "c 10:1 w")]
+    assert [*rule_changes([], [every, without])] == [every, without]
+    assert [*rule_changes([every, without, one], [every, one])] == [
+        ("devices.allow", "c 10:1 w"),
+        one,
+    ]

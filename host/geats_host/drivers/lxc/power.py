@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from geats_core.containers.devices import Device, device_rules
+from geats_core.containers.devices import Device, device_rules, rule_changes
 from geats_core.containers.live_nics import as_seen
 from geats_core.planning.actions import SetDevices
 from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, denies_devices, halt_signal, live_items
@@ -26,7 +26,6 @@ from geats_host.guest_trees import guest_init
 from geats_host.linux import network, processes
 from geats_host.linux.cgroup_version import is_v2
 
-OPPOSITE = {"devices.allow": "devices.deny", "devices.deny": "devices.allow"}
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
 
 
@@ -171,9 +170,7 @@ def _allow(options: Options, runs: VMSpec, wanted: VMSpec) -> None:
         for denied in [denies_devices(runs)]
         for each in (runs, wanted)
     )
-    gone = [each for each in was if each not in is_now and each[1] != "a"]  # of all, none is gone
-    rules = [(OPPOSITE[key], value) for key, value in gone]
-    rules += [each for each in is_now if each not in was]
+    rules = [*rule_changes(was, is_now)]
     if rules:
         _call(options, "allow-devices", runs.name, *(f"{key}={value}" for key, value in rules))
 
