@@ -180,7 +180,13 @@ def _rlimit(path: str, raw: object) -> Checked[str]:
         wanted = "must be a number, 'unlimited', or a soft and a hard one such as '1024:65536'"
         return problem(path, f"{wanted}, got {shown(raw)}")
     soft, _, hard = said.partition(":")
+    if hard and _height(soft) > _height(hard):  # see setrlimit(2): nothing starts with that
+        return problem(path, f"its soft limit is above its hard one: {shown(raw)}")
     return Success(soft if hard in ("", soft) else said)
+
+
+def _height(limit: str) -> int:
+    return 10**19 if limit == "unlimited" else int(limit)
 
 
 @taking(any_of(fields.absolute_path.schema(), words([NONE])))

@@ -110,6 +110,8 @@ def test_a_key_of_lxc_has_its_key_of_a_vm() -> None:
         ({"sysctls": []}, "sysctls: must be a mapping, got a list"),
         ({"rlimits": {"nofile": "x"}}, "rlimits.nofile: must be a number, 'unlimited', or a soft"),
         ({"rlimits": {"nofile": True}}, "got true"),
+        ({"rlimits": {"nofile": "2:1"}}, "rlimits.nofile: its soft limit is above its hard one"),
+        ({"rlimits": {"nofile": "unlimited:9"}}, "its soft limit is above its hard one"),
         ({"rlimits": {"files": 1}}, "unknown limit 'files'"),
         ({"capabilities": {"drop": ["CAP_CHOWN"]}}, "unknown capability 'CAP_CHOWN'"),
         ({"capabilities": {"drop": ["chown"], "keep": []}}, "cannot be said with drop"),
