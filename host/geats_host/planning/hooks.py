@@ -39,7 +39,3 @@ def _wrong_with(hook: Hook, allowed: Collection[str]) -> str:
     if not stat.S_ISREG(mode) or not mode & stat.S_IXUSR:
         return f"{hook.program!r} is no program"
     return unsafe(hook.program)
-
-
-def _leads_within(program: Path, allowed: Collection[str]) -> bool:
-    return is_within(os.path.realpath(program, strict=True), map(os.path.realpath, allowed))
