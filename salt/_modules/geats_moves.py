@@ -6,6 +6,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 :depends: geats
 """
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from geats_host.calls import exports as exported
@@ -132,7 +133,8 @@ def claimed(vms=None, test=None):
 
     vms
         lists of keys such as ``address-10.0.0.5``, by VM; with an empty one, nothing is held for
-        that VM any more, which is refused while it is on
+        that VM any more. What a VM that is on has stays held for it; while another operation on
+        the VM is under way, such as its start, this is refused
 
     test
         record nothing (default: the minion's ``test`` option)
@@ -148,9 +150,13 @@ def claimed(vms=None, test=None):
     with opened() as host:
         if vms is not None:
             given = accepted(held_claims.parse_claims("vms", vms))
-            held_claims.check(given, {vm: host.observe(vm) for vm in given})
-            if not is_test(test):
-                held_claims.remember(host.registry, given)
+            with ExitStack() as locks:
+                for vm in () if is_test(test) else sorted(given):  # one that starts is not off
+                    locks.enter_context(host.locks.operation(vm))
+                before = held_claims.held(host.registry)
+                held_claims.check(given, before, {vm: host.observe(vm) for vm in given})
+                if not is_test(test):
+                    held_claims.remember(host.registry, given)
         return {vm: [*keys] for vm, keys in held_claims.held(host.registry).items()}
 
 

@@ -12,6 +12,7 @@ from geats_core.fleet.claiming import Holder
 from geats_host.errors import Refused
 from geats_host.for_salt.claims import Claims
 from tests import problems
+from tests.memory_host import memory_host
 from tests.salt_modules.masters import Master
 
 REQUIRED = {"policy": {"claims": "required"}}
@@ -91,6 +92,24 @@ def test_a_vm_that_another_host_has_now_is_claimed_for_that_host(master):
     master["b"]["geats.start"]("web01")
     [on] = lines(run["geats.claim"]("web01", "a"))
     assert "b: geats.claimed: web01: is on" in on
+
+
+def test_nothing_is_given_back_while_the_vm_is_about_to_start(master, tmp_path):
+    run = master.runner
+    run["geats.claim"]("web01", "a")
+    with memory_host(tmp_path / "a").locks.operation("web01"):
+        [busy] = lines(run["geats.release"]("web01"))
+    assert "another operation is under way" in busy
+    assert {at["host"] for at in run["geats.claims"]()["claims"].values()} == {"a"}
+
+
+def test_what_a_vm_that_is_on_uses_stays_held_for_it(master):
+    master.runner["geats.claim"]("web01", "a")
+    master["a"]["geats.start"]("web01")
+    before = master["a"]["geats.claimed"]()
+    with pytest.raises(CommandExecutionError, match="is on, so what it has stays its own"):
+        master["a"]["geats.claimed"]({"web01": ["name-web01"]})
+    assert master["a"]["geats.claimed"]() == before
 
 
 def test_a_claim_needs_a_host_that_knows_the_vm(master):
