@@ -205,7 +205,7 @@ def recover(host, fenced=False, tgt="*", tgt_type="glob", test=False, **rules):
 
     Which VMs it had is known from the claims, and from what :py:func:`tell` told the others. An
     export is found in the folder of exports of a host, for example on shared storage. What the VM
-    wrote after it is lost.
+    wrote after it is lost. A VM that another host may have, which does not answer, is left.
 
     fenced
         must be true, and is your word that the lost host is off and does not come back by itself:
@@ -228,7 +228,9 @@ def recover(host, fenced=False, tgt="*", tgt_type="glob", test=False, **rules):
         recovery = Recovery.of(host, asked, asking(__salt__, "list"), tgt, Claims(__opts__))
         recovery.check(fenced=fenced)
         report |= recovery.carry_out(words(rules), test=test)
-        report["problems"] = failures(f"{vm}: {why}" for vm, why in report["left"].items())
+        unheard = (f"{each}: {why}" for each, why in recovery.silent.items())
+        left = (f"{vm}: {why}" for vm, why in report["left"].items())
+        report["problems"] = failures(unheard, left)
     return report
 
 

@@ -206,6 +206,63 @@ def test_vms_of_a_lost_host_start_elsewhere_from_their_newest_export(opts, tmp_p
     assert [*again["left"]] == ["db01"]
 
 
+def lost(opts, tmp_path):
+    """Host ``a`` had web01, which was told to the others, and ``b`` can read its export."""
+    master = of(opts, tmp_path, a={"vms": {"web01": VM_2}}, b={"vms": {}}, c={"vms": {}})
+    master.runner["geats.claim"]("web01", "a")
+    master["a"]["geats.start"]("web01")
+    master.runner["geats.tell"]()
+    made = Path(master["a"]["geats.export"]("web01", verbose=True)["path"])
+    folder = tmp_path / "b/state/exports"
+    folder.mkdir(parents=True)
+    (folder / "web01-2030-01-01-000000.geats.tar").write_bytes(made.read_bytes())
+    return master
+
+
+def test_a_vm_that_a_silent_host_may_have_is_not_recovered(opts, tmp_path):
+    master = lost(opts, tmp_path)
+    run = master.runner
+    master["a"]["geats.stop"]("web01")
+    master["c"].pack["__pillar__"]["geats"]["vms"] = {"web01": VM_2}
+    assert run["geats.claim"]("web01", "c")["problems"] == []  # it is on c since then
+    master.silent = {"a", "c"}
+    assert run["geats.recover"]("a", fenced=True)["left"] == {
+        "web01": "c may have it, and was not heard"
+    }
+    Claims(opts).release(Holder(vm="web01", host="c"), [*Claims(opts).of()])
+    report = run["geats.recover"]("a", fenced=True)  # nobody knows who has it
+    assert report["left"] == {"web01": "c may have it, and was not heard"}
+    assert lines(report) == [
+        "c: did not answer",
+        "web01: c may have it, and was not heard",
+    ]
+    assert "web01" not in master["b"]["geats.list"]()
+
+
+def test_what_is_claimed_for_the_lost_host_is_recovered_whoever_is_silent(opts, tmp_path):
+    master = lost(opts, tmp_path)
+    master.silent = {"a", "c"}
+    assert [*master.runner["geats.recover"]("a", fenced=True)["recovered"]] == ["web01"]
+
+
+def test_a_host_that_answers_is_not_lost_whatever_it_says_and_whoever_was_asked(opts, tmp_path):
+    master = lost(opts, tmp_path)
+    said = ["a: answers, so it is not lost: `geats.evacuate` empties it"]
+    assert lines(master.runner["geats.recover"]("a", fenced=True, tgt="b")) == said
+    master["a"].pack["__pillar__"]["geats"]["pools"] = "wrong"
+    assert lines(master.runner["geats.recover"]("a", fenced=True)) == said
+
+
+def test_nothing_is_imported_whose_address_another_vm_has_by_now(opts, tmp_path):
+    master = lost(opts, tmp_path)
+    Claims(opts).release(Holder(vm="web01", host="a"), ["name-web01"])
+    Claims(opts).claim(Holder(vm="WEB01", host="c"), ["name-web01"])
+    master.silent = {"a"}
+    [why] = master.runner["geats.recover"]("a", fenced=True)["left"].values()
+    assert "name-web01 is held by c for WEB01" in why
+    assert "web01" not in master["b"]["geats.list"]()
+
+
 def test_the_reactor_of_the_documentation_tells_the_name_server(master):
     master.runner["geats.claim"]("web01", "a")
     [(_, data)] = master.events

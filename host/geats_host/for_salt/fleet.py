@@ -35,6 +35,7 @@ from geats_host.for_salt.in_brief import plan_in_brief
 Ask: TypeAlias = Callable[..., Mapping[str, Any]]  # of a target, a function, and its arguments
 Report: TypeAlias = dict[str, Any]
 Words: TypeAlias = Mapping[str, object]  # of rules, as people write them
+SILENT = "did not answer"
 AT_A_TIME = 50  # hosts that are told a lot
 NOT_LOADED = "is not available."  # how Salt says that a minion has no such function
 PILLAR_FAILED = 5  # as salt.defaults.exitcodes has it
@@ -57,7 +58,7 @@ def answers(raw: Mapping[str, Any]) -> Answers:
     problems: dict[str, str] = {}
     for host, given in sorted(raw.items()):
         if not given or given.get("out") == "no_return":
-            problems[host] = "did not answer"
+            problems[host] = SILENT
         elif given.get("retcode") in WITH_ANSWER:
             hosts[host] = given.get("ret")
             if given.get("retcode") == PILLAR_FAILED:

@@ -14,7 +14,7 @@ from geats_core.plans.codec import decode
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.for_salt.claims import Claims, hold
-from geats_host.for_salt.fleet import Ask, Fleet, Report, answers, said_by
+from geats_host.for_salt.fleet import SILENT, Ask, Fleet, Report, answers, said_by
 
 FENCED = (
     "fenced: must be true: say so only if {} is off, and does not come back by itself, or its VMs "
@@ -41,32 +41,35 @@ class Recovery:
     hosts: dict[str, Candidate]
     claims: Claims
     vms: frozenset[str]
+    silent: Mapping[str, str] = field(default_factory=dict)  # why other hosts do not answer
+    elsewhere: Mapping[str, frozenset[str]] = field(default_factory=dict)  # who may have each VM
     found: dict[str, list[Found]] = field(default_factory=dict)  # the newest first, by VM
 
     @classmethod
     def of(cls, lost: str, asked: Ask, ask: Ask, target: str, claims: Claims) -> "Recovery":
         """Ask the hosts of *target*; each of them alone is asked by *ask*."""
-        hosts = dict(Fleet.asked(asked, target).hosts)
-        told = answers(asked(target, "geats.elsewhere")).hosts
-        vms = {vm for known in told.values() for vm, host in (known or {}).items() if host == lost}
+        fleet = Fleet.asked(asked, target)
+        elsewhere: dict[str, set[str]] = {}
+        for known in answers(asked(target, "geats.elsewhere")).hosts.values():
+            for vm, host in (known or {}).items():
+                elsewhere.setdefault(vm, set()).add(host)
+        vms = {vm for vm, owners in elsewhere.items() if lost in owners}
         vms |= {holder.vm for holder in claims.of(host=lost).values()}
-        found: dict[str, list[Found]] = {}
-        for host, archives in answers(asked(target, "geats.exports")).hosts.items():
-            for each in archives or ():
-                match decode(VMSpec, "", each["spec"]):
-                    case Success(spec):
-                        where = {"host": host, "path": each["path"], "taken_s": each["taken_s"]}
-                        found.setdefault(each["vm"], []).append(Found(**where, spec=spec))
-                    case _:
-                        pass  # of another version of geats: that host cannot import it either
-        for archives in found.values():
-            archives.sort(key=lambda each: (-each.taken_s, each.host))
-        vms_ = frozenset(vms)
-        return cls(lost=lost, ask=ask, hosts=hosts, claims=claims, vms=vms_, found=found)
+        return cls(
+            lost=lost,
+            ask=ask,
+            hosts=dict(fleet.hosts),
+            claims=claims,
+            vms=frozenset(vms),
+            silent={host: why for host, why in fleet.problems.items() if host != lost},
+            elsewhere={vm: frozenset(owners) for vm, owners in elsewhere.items()},
+            found=_found(answers(asked(target, "geats.exports")).hosts),
+        )
 
     def check(self, *, fenced: bool) -> None:
         """Raise ``Refused`` unless the host is lost, and somebody gives their word for it."""
-        if self.lost in self.hosts:
+        said = answers(self.ask(self.lost, "geats.candidate"))
+        if self.lost in said.hosts or said.problems.get(self.lost, SILENT) != SILENT:
             raise Refused(f"{self.lost}: answers, so it is not lost: `geats.evacuate` empties it")
         if fenced is not True:
             raise Refused(FENCED.format(self.lost))
@@ -86,6 +89,7 @@ class Recovery:
         there = [host for host, each in self.hosts.items() if vm in each.vms]
         if there:
             raise Refused(f"is on {there[0]} already")
+        self._check_is_nowhere(vm)
         if vm not in self.found:
             raise Refused("no host has an export of it")
         newest = self.found[vm][0].taken_s
@@ -94,11 +98,21 @@ class Recovery:
         hosts = {host: each for host, each in self.hosts.items() if host in archives}
         host = accepted(place(goal, hosts, accepted(parse_rules(rules)))).host
         archive = archives[host]
+        self.claims.check(Holder(vm=vm, host=self.lost), keys_of(archive.spec))
         told = {"host": host, "archive": archive.path, "taken_s": archive.taken_s}
         if not test:
             self._start(vm, archive)
         self.hosts[host] = with_goal(self.hosts[host], goal)
         return told
+
+    def _check_is_nowhere(self, vm: str) -> None:
+        """Raise ``Refused`` if a host that was not heard may have it: it would run twice."""
+        holders = {each.host for each in self.claims.of(vm).values()}
+        others = holders - {self.lost}
+        if not holders:  # what the hosts were told may be old
+            others = {*self.silent, *self.elsewhere.get(vm, ())} - {self.lost} - self.hosts.keys()
+        if others:
+            raise Refused(f"{', '.join(sorted(others))} may have it, and was not heard")
 
     def _start(self, vm: str, archive: Found) -> None:
         """Import it, let what the lost host held for it go there, and start it."""
@@ -107,3 +121,19 @@ class Recovery:
         self.claims.move(vm, self.lost, host)
         hold(self.claims, self.ask, Holder(vm=vm, host=host), keys)
         said_by(self.ask, host, "geats.start", vm)
+
+
+def _found(exports: Mapping[str, Any]) -> dict[str, list[Found]]:
+    """The archives that hosts can read, by VM, the newest first."""
+    found: dict[str, list[Found]] = {}
+    for host, archives in exports.items():
+        for each in archives or ():
+            match decode(VMSpec, "", each["spec"]):
+                case Success(spec):
+                    where = {"host": host, "path": each["path"], "taken_s": each["taken_s"]}
+                    found.setdefault(each["vm"], []).append(Found(**where, spec=spec))
+                case _:
+                    pass  # of another version of geats: that host cannot import it either
+    for of_one in found.values():
+        of_one.sort(key=lambda each: (-each.taken_s, each.host))
+    return found
