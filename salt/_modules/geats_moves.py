@@ -163,7 +163,7 @@ def claimed(vms=None, test=None):
 def exports():
     """
     List the archives in the folder of exports of this host, the newest first: ``path``, ``vm``,
-    when each was ``taken_s``, in seconds since 1970, and the ``spec``, without metadata.
+    when each was ``taken_s``, in seconds since 1970, and the ``spec``, without what may be secret.
 
     CLI Example:
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from geats_core.fleet.claiming import Holder, keys_of
 from geats_core.vm.parse import parse_vm
+from geats_core.vm.secrets import hidden
 from geats_host.errors import HostError, accepted
 from geats_host.for_salt.claims import Claims, give_back, hold, wanted_keys
 from geats_host.for_salt.fleet import Fleet, said_by
@@ -123,8 +124,8 @@ def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
     The rules are those of :py:func:`place`. ``host`` is where it is, and ``steps`` is what was done
     there, or would be. Put the same description into the pillar of that host, or its next highstate
     reports a VM that nobody declared. If the start fails, the claims stay: repeat the call with
-    ``tgt`` as the host, or release them. The event ``geats/create`` has name, host, keys and spec,
-    for address management or DNS.
+    ``tgt`` as the host, or release them. The event ``geats/create`` has name, host, keys and spec
+    (with values that may be secret hidden), for address management or DNS.
 
     CLI Example:
 
@@ -146,7 +147,7 @@ def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
         else:
             hold(store, ask, holder, keys)
             report["steps"] = said_by(ask, host, "geats.start", name, spec=spec)
-            _tell("create", {"name": name, "host": host, "keys": [*keys], "spec": spec})
+            _tell("create", {"name": name, "host": host, "keys": [*keys], "spec": hidden(spec)})
     return report
 
 

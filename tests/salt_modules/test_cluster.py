@@ -151,6 +151,21 @@ def test_a_vm_is_created_where_it_fits_and_told(opts, tmp_path):
     assert again == "web01: is on b already"
 
 
+def test_what_may_be_secret_is_in_no_event_and_no_list_of_exports(opts, tmp_path):
+    master = of(opts, tmp_path, a={"vms": {}})
+    secret = {**VM, "metadata": {"KEY": "s3cret"}, "environment": {"TOKEN": "s3cret"}}
+    assert master.runner["geats.create"]("web01", secret)["problems"] == []
+    [(_, data)] = master.events
+    assert data["spec"] == {
+        **VM,
+        "metadata": {"KEY": "(hidden)"},
+        "environment": {"TOKEN": "(hidden)"},
+    }
+    master["a"]["geats.export"]("web01")
+    [export] = master["a"]["geats.exports"]()
+    assert "s3cret" not in f"{export}"
+
+
 def test_a_host_is_emptied_with_its_claims(opts, tmp_path):
     master = of(opts, tmp_path, a={"vms": {}}, b={"vms": {}})
     run = master.runner

@@ -25,13 +25,13 @@ SECRETS = ("metadata", "environment")  # the fields whose values may be secret
 
 def shown_spec(spec: VMSpec) -> dict[str, object]:
     """*spec* as plain data that everybody may see."""
-    return _hidden(to_plain(spec))
+    return hidden(to_plain(spec))
 
 
-def _hidden(plain: dict[str, object]) -> dict[str, object]:
-    """*plain* with something else in place of each value that may be secret."""
+def hidden(plain: Mapping[str, object]) -> dict[str, object]:
+    """What people write, with something else in place of each value that may be secret."""
     names = {key: plain[key] for key in SECRETS if key in plain}
-    return plain | {
+    return {**plain} | {
         key: dict.fromkeys(each, HIDDEN) for key, each in names.items() if isinstance(each, dict)
     }
 
@@ -70,7 +70,7 @@ def declaration(spec: VMSpec, *, shows_secrets: bool = False) -> dict[str, objec
     whole: Plain = dict(to_plain(spec).items())
     told = _needed(whole, lambda said: parse_vm(spec.name, said) == Success(spec))
     said = {str(key): value for key, value in told.items()}
-    return said if shows_secrets else _hidden(said)
+    return said if shows_secrets else hidden(said)
 
 
 def _needed(said: Plain, is_same: Callable[[Plain], bool]) -> Plain:

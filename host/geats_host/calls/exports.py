@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from geats_core.declared.keep import Keep, parse_keep
 from geats_core.declared.retention import Snapshot, retain
 from geats_core.plans.codec import encode
 from geats_core.reading.fields import VM_NAME
+from geats_core.vm.secrets import without_secrets
 from geats_core.vm.spec import VMSpec
 from geats_host.archives import vm_archives
 from geats_host.errors import HostError, Refused, accepted
@@ -57,7 +58,7 @@ def pruned(host: Host, rules: Mapping[str, object], *, dry_run: bool) -> list[Re
 def archives(host: Host) -> list[Report]:
     """Every archive that geats named, the newest first: ``path``, ``vm``, ``taken_s`` and ``spec``.
 
-    The spec is as a plan has it, but for its metadata, which may be secret.
+    The spec is as a plan has it, but for what may be secret: its metadata and its environment.
     """
     there = sorted(_found(vm_archives.folder_of(host.config)), key=lambda each: -each.taken_s)
     return [
@@ -65,7 +66,7 @@ def archives(host: Host) -> list[Report]:
             "path": f"{each.path}",
             "vm": each.vm,
             "taken_s": each.taken_s,
-            "spec": encode(replace(each.spec, metadata=())),
+            "spec": encode(without_secrets(each.spec)),
         }
         for each in there
     ]
