@@ -241,8 +241,9 @@ def _migrate_directly(name, target, source, test, how, asked):
     if test:
         return {**move.planned(), "problems": []}
     to_a_person(f"{name}: {target} fetches it from {there}")
-    report = _with_claims(name, there, target, move.carry_out)
-    return {**report, "problems": failures(filter(None, [report["failed"]]), report["left"])}
+    report, unsaid = _with_claims(name, there, target, move.carry_out)
+    wrong = filter(None, [report["failed"]])
+    return {**report, "problems": failures(wrong, report["left"], unsaid)}
 
 
 def _migrate(name, target, source, test, asked):
@@ -264,19 +265,21 @@ def _migrate(name, target, source, test, asked):
         }
     largest_mib = __opts__["file_recv_max_size"]
     mover = Mover(move, asking(__salt__, "list"), _forget, largest_mib, tell=to_a_person)
-    report = _with_claims(move.vm, move.source, target, mover.carry_out)
+    report, unsaid = _with_claims(move.vm, move.source, target, mover.carry_out)
     failed = report["failed"]
     wrong = [f"{failed['phase']}: {failed['error']}"] if failed else []
-    return {**report, "problems": failures(wrong, report["left"] if failed else [])}
+    return {**report, "problems": failures(wrong, report["left"] if failed else [], unsaid)}
 
 
 def _with_claims(name, source, target, carry_out):
-    """The report of a move, after which what is held for the VM is held where the VM is."""
+    """The report of a move, after which what is held for the VM is held where the VM is.
+
+    And what a person has to do for that.
+    """
     ask = asking(__salt__, "list")
     with moving(Claims(__opts__), ask, name, source, target) as claims:
         report = carry_out()
-        claims.end(report["counts"])
-    return report
+        return report, claims.end(report["counts"])
 
 
 def _forget(minion, path):

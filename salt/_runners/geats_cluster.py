@@ -12,7 +12,7 @@ from geats_core.fleet.claiming import Holder, keys_of
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.secrets import hidden
 from geats_host.errors import HostError, accepted
-from geats_host.for_salt.claims import Claims, give_back, hold, wanted_keys
+from geats_host.for_salt.claims import Claims, give_back, hold, wanted_keys, would_hold
 from geats_host.for_salt.fleet import Fleet, said_by
 from geats_host.for_salt.recovery import Recovery
 from geats_host.for_salt.runners import answer, asking, failures, words
@@ -60,7 +60,7 @@ def claim(name, host, test=False):
         keys = wanted_keys(found.hosts[host], name)
         report |= {"name": name, "host": host, "keys": [*keys]}
         if test:
-            Claims(__opts__).check(wanted, keys)
+            would_hold(Claims(__opts__), asking(__salt__, "list"), wanted, keys)
         else:
             hold(Claims(__opts__), asking(__salt__, "list"), wanted, keys)
             _tell("claim", {"name": name, "host": host, "keys": [*keys]})
@@ -141,8 +141,8 @@ def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
         host, keys = placed["host"], keys_of(wanted)
         report |= {"name": name, "host": host, "keys": [*keys], "load": placed["load"]}
         ask, store, holder = asking(__salt__, "list"), Claims(__opts__), Holder(vm=name, host=host)
+        store.check(holder, keys)
         if test:
-            store.check(holder, keys)
             report["steps"] = fleet.would_start(host, wanted)
         else:
             hold(store, ask, holder, keys)

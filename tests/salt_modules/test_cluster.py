@@ -10,7 +10,8 @@ from salt.exceptions import CommandExecutionError
 
 from geats_core.fleet.claiming import Holder
 from geats_host.errors import Refused
-from geats_host.for_salt.claims import Claims
+from geats_host.for_salt.claims import Claims, moving
+from geats_host.for_salt.runners import asking
 from tests import problems
 from tests.memory_host import memory_host
 from tests.salt_modules.masters import Master
@@ -86,12 +87,52 @@ def test_a_vm_that_another_host_has_now_is_claimed_for_that_host(master):
     run = master.runner
     run["geats.claim"]("web01", "a")
     master["b"].pack["__pillar__"]["geats"]["vms"] = {"web01": VM}
+    assert run["geats.claim"]("web01", "b", test=True)["problems"] == []
+    assert {at["host"] for at in run["geats.claims"]()["claims"].values()} == {"a"}
     assert run["geats.claim"]("web01", "b")["problems"] == []
     assert {at["host"] for at in run["geats.claims"]()["claims"].values()} == {"b"}
     assert master["a"]["geats.claimed"]() == {}
     master["b"]["geats.start"]("web01")
-    [on] = lines(run["geats.claim"]("web01", "a"))
-    assert "b: geats.claimed: web01: is on" in on
+    for test in (True, False):
+        [on] = lines(run["geats.claim"]("web01", "a", test=test))
+        assert "b: geats.claimed: web01: is on" in on
+
+
+def test_a_claim_that_is_refused_changes_nothing(master):
+    run = master.runner
+    run["geats.claim"]("web01", "a")
+    master["b"].pack["__pillar__"]["geats"]["vms"] = {"web01": VM_2, "web02": VM}
+    assert run["geats.claim"]("web01", "b")["problems"] == []
+    before = run["geats.claims"]()
+    run["geats.claim"]("web02", "b")
+    [refused] = lines(run["geats.claim"]("web01", "a"))
+    assert "address-10.0.0.5 is held by b for web02" in refused
+    held = run["geats.claims"]("web01")["claims"]
+    assert held == before["claims"]
+    assert "web01" in master["b"]["geats.claimed"]()
+
+
+def test_a_new_vm_does_not_take_the_claims_of_another_host(master):
+    run = master.runner
+    run["geats.claim"]("web01", "a")
+    for test in (True, False):
+        refused = lines(run["geats.create"]("web01", VM_2, tgt="b", test=test))
+        assert "web01: name-web01 is held by a for web01" in refused[0]
+    assert "web01" in master["a"]["geats.claimed"]()
+
+
+def test_a_source_that_cannot_be_told_that_it_lost_its_claims_is_a_problem(master, opts):
+    run = master.runner
+    run["geats.claim"]("web01", "a")
+    ask = asking({"salt.execute": master.execute}, "list")
+    with moving(Claims(opts), ask, "web01", "a", "b") as claims:
+        master.silent = {"a"}
+        [left] = claims.end("b")
+    assert left == (
+        "a would still start web01, until `salt a geats.claimed '{web01: []}'` is done: "
+        "a: geats.claimed: did not answer"
+    )
+    assert {at["host"] for at in run["geats.claims"]()["claims"].values()} == {"b"}
 
 
 def test_nothing_is_given_back_while_the_vm_is_about_to_start(master, tmp_path):

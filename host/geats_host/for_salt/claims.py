@@ -6,7 +6,7 @@ the same, one gets it, and the other is told who has it.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,22 @@ def wanted_keys(candidate: Candidate, name: str, spec: VMSpec | None = None) -> 
     return tuple(dict.fromkeys(keys))
 
 
+def would_hold(claims: Claims, ask: Ask, wanted: Holder, keys: Collection[str]) -> None:
+    """Raise what ``hold`` would raise, as far as it is known; nothing is changed."""
+    own = claims.of(wanted.vm)
+    claims.check(wanted, [key for key in keys if key not in own])
+    for host in sorted({each.host for each in own.values()} - {wanted.host}):
+        said_by(ask, host, REMEMBER, {wanted.vm: []}, test=True)
+
+
 def hold(claims: Claims, ask: Ask, wanted: Holder, keys: Collection[str]) -> None:
     """Claim *keys*, tell the host, and give back what it held for that VM and needs no longer.
 
     Another host that held something for this VM lets go, unless it has the VM on.
     """
-    for host in sorted({each.host for each in claims.of(wanted.vm).values()} - {wanted.host}):
+    own = claims.of(wanted.vm)
+    claims.check(wanted, [key for key in keys if key not in own])
+    for host in sorted({each.host for each in own.values()} - {wanted.host}):
         said_by(ask, host, REMEMBER, {wanted.vm: []})
         claims.move(wanted.vm, host, wanted.host)
     claims.claim(wanted, keys)
@@ -127,18 +137,22 @@ class Moving:
     target: str
     keys: Collection[str]
 
-    def end(self, counts: str) -> None:
+    def end(self, counts: str) -> list[str]:
         """Only the host whose copy *counts* holds it from now on; none lets go if that is unclear.
 
-        Whoever is not there is told by the next claim or release.
+        The answer is what is still to do, if the other one could not be told.
         """
         if not self.keys or counts not in (self.source, self.target):
-            return
+            return []
         if counts == self.target:
             self.claims.move(self.vm, self.source, self.target)
         other = self.source if counts == self.target else self.target
-        with suppress(HostError):
+        try:
             said_by(self.ask, other, REMEMBER, {self.vm: []})
+        except HostError as error:
+            do = f"`salt {other} {REMEMBER} '{{{self.vm}: []}}'`"
+            return [f"{other} would still start {self.vm}, until {do} is done: {error}"]
+        return []
 
 
 @contextmanager
