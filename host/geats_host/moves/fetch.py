@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 
 from returns.result import Failure, Success
 
+from geats_core.declared.policy import Claims
+from geats_core.fleet import claiming
 from geats_core.jobs.copies import copied
 from geats_core.jobs.moves import Offer, offer_from_plain, plan_fetch, plan_take_over
 from geats_core.planning.steps import Plan
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields
+from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation, definitions
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import LiveMoving
@@ -18,6 +21,7 @@ from geats_host.engine.outcomes import Applied
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.moves.sending import ABSENT
+from geats_host.observing.held_claims import held
 from geats_host.peers.peer import peer_of
 from geats_host.planning.facts import facts_of
 from geats_host.planning.plans import saved, saved_with_others
@@ -87,6 +91,7 @@ def _planned(
             return Fetched(url, _here(host, vm, url))
         offer = _read(url, answer)
     spec = accepted(copied(offer.manifest.spec, vm, changes), vm)
+    _check_claims(host, spec, offer)
     seen = host.observe_all()
     have, facts = seen.get(vm, Observation()), facts_of(host, [spec.driver])
     planning = plan_fetch
@@ -96,6 +101,17 @@ def _planned(
     made = accepted(planning(url, offer, spec, have, facts, definitions(seen)))
     about = {vm: have} if have.exists else {}
     return Fetched(url, saved_with_others(host, made, spec, seen, facts, about), offer)
+
+
+def _check_claims(host: Host, spec: VMSpec, offer: Offer) -> None:
+    """What it has is held where it comes from; what is new in it, nobody holds."""
+    if host.config.policy.claims is not Claims.REQUIRED or not offer.is_running:
+        return
+    known = {*claiming.keys_of(offer.manifest.spec), *held(host.registry).get(spec.name, ())}
+    new = [key for key in claiming.keys_of(spec) if key not in known]
+    if new:
+        why = f"this host does not hold {', '.join(new)} for it: move it as it is, then change it"
+        raise Refused(Problem(spec.name, why, Code.REFUSED))
 
 
 def _check_can_arrive(host: Host, spec: VMSpec, offer: Offer) -> None:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 import pytest
 from returns.result import Success
 
+from geats_core.declared.policy import Claims
 from geats_core.planning.actions import describe
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
@@ -271,6 +272,17 @@ def test_a_host_that_cannot_take_it_says_so_before_anything_is_done(hosts: TwoHo
     with pytest.raises(Refused, match="nowhere"):
         fetch(hosts.b, URL, {"pools": other["pools"]}, shutdown=True)
     assert hosts.a.observe("web01").power is Power.RUNNING
+
+
+def test_no_address_arrives_that_nobody_holds_for_it(hosts: TwoHosts) -> None:
+    config = hosts.b.config
+    strict = replace(config, policy=replace(config.policy, claims=Claims.REQUIRED))
+    b = replace(hosts.b, config=strict)
+    nics = [{"name": "eth0", "bridge": "br0", "addresses": ["10.0.0.9/24"]}]
+    with pytest.raises(Refused, match=r"does not hold mac-\S+, address-10\.0\.0\.9 for it"):
+        fetch(b, URL, {"nics": nics}, shutdown=True)
+    assert hosts.a.observe("web01").power is Power.RUNNING
+    assert fetch(b, URL, shutdown=True).planned.plan.steps
 
 
 @pytest.mark.parametrize(
