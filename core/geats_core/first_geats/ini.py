@@ -11,9 +11,10 @@ from geats_core.reading.checked import Checked, Problem, shown
 Value: TypeAlias = str | list[str]
 Section: TypeAlias = dict[str, "Value | Section"]
 
-HEAD = re.compile(r"(\[+)\s*([^\[\]]+?)\s*(\]+)\s*(#.*)?")
-PAIR = re.compile(r"([^=\[\]#]+?)\s*=\s*(.*)")
-ITEM = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,#"']*?))\s*(?=,|#|$)""")
+# None of these looks at a character more than a few times, however long a line is.
+HEAD = re.compile(r"(\[++)([^\[\]]++)(\]++)\s*+(#.*)?")
+PAIR = re.compile(r"([^=\[\]#]++)=\s*+(.*)")
+ITEM = re.compile(r"""\s*+(?:"([^"]*+)"|'([^']*+)'|([^,#"']*+))\s*+(?=,|#|$)""")
 UNREAD = re.compile(r"""\"\"\"|'''|%\(|\$\{""")
 
 
@@ -38,24 +39,24 @@ def parse_ini(path: str, text: str) -> Checked[Section]:
 def _read_line(line: str, stack: list[Section]) -> str | None:
     """Read one line into the section that is open; the answer is what is wrong with it."""
     head, pair = HEAD.fullmatch(line), PAIR.fullmatch(line)
-    if head:
-        depth = len(head[1])
+    if head and head[2].strip():
+        depth, name = len(head[1]), head[2].strip()
         if depth != len(head[3]) or depth > len(stack):
             return "must be a section whose brackets match, one deeper than the last at most"
         section: Section = {}
-        if head[2] in stack[depth - 1]:
+        if name in stack[depth - 1]:
             return "must not be given twice"
-        stack[depth - 1][head[2]] = section
+        stack[depth - 1][name] = section
         stack[depth:] = [section]
         return None
-    if not pair:
+    if not (pair and pair[1].strip()):
         return "must be [section], key = value or # comment"
     if UNREAD.search(pair[2]):
         return "must be on one line, and not name other values"
     value = _value(pair[2])
     if value is None:
         return "must have quotes that match"
-    key = pair[1].strip("'\"")
+    key = pair[1].strip().strip("'\"")
     if key in stack[-1]:
         return "must not be given twice"
     stack[-1][key] = value
@@ -67,9 +68,10 @@ def _value(text: str) -> Value | None:
     items: list[str] = []
     at = 0
     while found := ITEM.match(text, at):
-        items.append(next(each for each in found.groups() if each is not None))
+        double, single, bare = found.groups()
+        items.append(bare.rstrip() if bare is not None else double or single or "")
         at = found.end()
-        if not text[at:].startswith(","):
+        if not text.startswith(",", at):
             break
         at += 1
     else:

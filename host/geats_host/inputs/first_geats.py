@@ -92,11 +92,11 @@ def imported(paths: Iterable[str]) -> Imported:
             read.take(file)
     named = [name for name in map(store_of, read.settings.values()) if name is not None]
     for file in named:
-        if file not in read.stores and Path(file).is_file():
+        if file not in read.stores and os.path.isfile(file):
             read.take(file)
     definitions = [*read.stored, *read.written]
     there = frozenset(
-        path for path in looked_for(definitions, read.settings) if Path(path).is_file()
+        path for path in looked_for(definitions, read.settings) if os.path.isfile(path)
     )
     made = import_first_geats(definitions, read.settings, read.stores, there)
     problems = (*read.problems, *made.problems)
@@ -105,7 +105,7 @@ def imported(paths: Iterable[str]) -> Imported:
 
 def _files(path: str) -> Iterator[str]:
     """The file at *path*; or those below it, in the order of their names."""
-    if not Path(path).is_dir():
+    if not os.path.isdir(path):
         yield path
         return
     for folder, folders, names in os.walk(path):

@@ -2,18 +2,25 @@
 
 A pickle is a program. Only two of its instructions reach code, by naming a class or an object
 outside; both raise here. What is left builds lists, mappings, texts and numbers.
+
+Those can still cost more than the file is long. The reader of Python in C makes room for as many
+values as a pickle says that it remembers, so that in Python is used. And a tuple of tuples, each of
+them twice, takes time without end as a key, so a key is a text or a number.
 """
 
 import io
 import pickle
+import struct
 from collections.abc import Iterator, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 DEEPEST = 64
+LARGEST_BITS = 1024  # of a number: Python writes none that are far larger
+KEYS = (str, bytes, int, float, type(None))
 MOST_NODES = 1_000_000  # with each value counted wherever it stands
 RAISED_BY_LOADING = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError),
-    *(AttributeError, OverflowError, RecursionError, MemoryError, ImportError),
+    *(struct.error, AttributeError, OverflowError, RecursionError, MemoryError, ImportError),
 )
 
 
@@ -21,12 +28,35 @@ class WrongPickle(Exception):
     """It is no pickle, or holds more than plain values; the message says why."""
 
 
-class _OfPlainValues(pickle.Unpickler):
+Unpickler: Any = pickle._Unpickler
+
+
+class _OfPlainValues(Unpickler):  # type: ignore[misc]
     def find_class(self, module: str, name: str) -> NoReturn:
         raise WrongPickle(f"it names {module}.{name}, which is no plain value")
 
     def persistent_load(self, pid: object) -> NoReturn:
         raise WrongPickle("it names an object outside, which is no plain value")
+
+
+def _with_plain_keys(instruction: bytes, first: int, every: int) -> None:
+    """Have an instruction look first at what is to be hashed: these of the values on its stack."""
+    load = Unpickler.dispatch[instruction[0]]
+
+    def checked(reader: Any) -> None:
+        if not all(isinstance(key, KEYS) for key in reader.stack[first::every]):
+            raise WrongPickle("it has a key that is neither text nor a number")
+        load(reader)
+
+    _OfPlainValues.dispatch[instruction[0]] = checked
+
+
+_OfPlainValues.dispatch = {**Unpickler.dispatch}
+_with_plain_keys(pickle.SETITEM, -2, 2)
+_with_plain_keys(pickle.SETITEMS, 0, 2)
+_with_plain_keys(pickle.DICT, 0, 2)
+_with_plain_keys(pickle.ADDITEMS, 0, 1)
+_with_plain_keys(pickle.FROZENSET, 0, 1)
 
 
 def is_pickle(data: bytes) -> bool:
@@ -58,6 +88,8 @@ def _look_through(held: object) -> None:
             open_.pop()
             continue
         nodes += 1
+        if isinstance(value, int) and value.bit_length() > LARGEST_BITS:
+            raise WrongPickle("it has a number that is too large")
         open_.append(_within(value))
         if len(open_) > DEEPEST:
             raise WrongPickle(f"it is more than {DEEPEST} levels deep")

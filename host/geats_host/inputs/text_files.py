@@ -54,10 +54,7 @@ def read_each(paths: Iterable[str], patterns: Iterable[str]) -> tuple[dict[str, 
 
 
 def _files(path: str, patterns: Iterable[str]) -> list[str]:
-    try:
-        if not Path(path).is_dir():
-            return [path]
-    except ValueError:  # a null byte, of which reading it says the same
+    if not os.path.isdir(path):  # which never raises, as Path does for too long a name
         return [path]
     found = (each for pattern in patterns for each in Path(path).glob(pattern))
     return sorted({f"{each}" for each in found if each.is_file()})

@@ -6,7 +6,7 @@ one thing.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from yaml.events import (
@@ -18,7 +18,19 @@ from yaml.events import (
 
 T = TypeVar("T")
 Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-OfPython2 = type("OfPython2", (Loader,), {})  # !!python/unicode 'x' is text, and so on
+Bounded: Any = type("Bounded", (Loader,), {})
+LARGEST_BITS = 1024  # of a number: Python writes none that are far larger
+
+
+def _number(loader: Any, node: yaml.Node) -> object:
+    number = loader.construct_yaml_int(node)
+    if number.bit_length() > LARGEST_BITS:
+        raise yaml.MarkedYAMLError(problem="the number is too large", problem_mark=node.start_mark)
+    return number
+
+
+yaml.add_constructor("tag:yaml.org,2002:int", _number, Loader=Bounded)
+OfPython2 = type("OfPython2", (Bounded,), {})  # !!python/unicode 'x' is text, and so on
 for _tag, _kind in {
     **dict.fromkeys(("str", "unicode"), "str"),
     **dict.fromkeys(("int", "long"), "int"),
@@ -27,7 +39,7 @@ for _tag, _kind in {
 }.items():
     yaml.add_constructor(
         f"tag:yaml.org,2002:python/{_tag}",
-        Loader.yaml_constructors[f"tag:yaml.org,2002:{_kind}"],
+        Bounded.yaml_constructors[f"tag:yaml.org,2002:{_kind}"],
         Loader=OfPython2,
     )
 LARGEST_BYTES = 16 << 20
@@ -67,7 +79,7 @@ def _read(text: str | bytes, load: Callable[[str | bytes], T]) -> T:
 
 
 def _only(text: str | bytes) -> object:
-    loader = Loader(text)
+    loader = Bounded(text)
     try:
         data: object = loader.get_single_data()
         return data

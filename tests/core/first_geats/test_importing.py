@@ -486,3 +486,23 @@ def test_a_value_is_a_word_or_a_list(line: str, value: object) -> None:
 def test_a_line_that_cannot_be_read_is_a_problem(text: str, wrong: str) -> None:
     [problem] = parse_ini("f", text).failure()
     assert (problem.path, wrong in problem.message) == (f"f:{len(text.splitlines())}", True)
+
+
+@pytest.mark.parametrize(
+    "line", ["a{}b", "[{}x", 'a = b{}"', "a = {},", "[{}]", "{}= b", "a = b{}c"]
+)
+def test_a_long_line_is_read_or_refused_at_once(line: str) -> None:
+    for many in (" " * 20_000, "a," * 20_000, "[" * 20_000):
+        parse_ini("f", line.format(many))  # it comes back
+
+
+def test_spaces_around_what_a_line_says_are_no_part_of_it() -> None:
+    text = '[  main  ]  # of all\n a b  =  c d , " e " , f  # last\n[]\n[ ]\n = b'
+    wrong = "must be [section], key = value or # comment"
+    assert [str(each) for each in parse_ini("f", text).failure()] == [
+        f"f:3: {wrong}, got '[]'",
+        f"f:4: {wrong}, got '[ ]'",
+        f"f:5: {wrong}, got '= b'",
+    ]
+    whole = "\n".join(text.split("\n")[:2])
+    assert parse_ini("f", whole) == Success({"main": {"a b": ["c d", " e ", "f"]}})

@@ -173,6 +173,40 @@ def test_a_pickle_that_stands_for_too_much_is_refused() -> None:
         read_pickle(pickle.dumps(wide))
 
 
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"}r\xff\xff\xff\x7f.", None),  # remembered as the last of two billion values
+        (b"}p2147483647\n.", None),
+        (b"}r\xff", "it is damaged"),
+        (b"})" + b"2\x86" * 60 + b"K\x01s.", "a key that is neither"),
+        (b"}()" + b"2\x86" * 60 + b"K\x01u.", "a key that is neither"),
+        (b"()" + b"2\x86" * 60 + b"K\x01d.", "a key that is neither"),
+        (b"}K\x01(" + b")" + b"2\x86" * 60 + b"\x91s.", "a key that is neither"),
+        (b"}K\x01\x8f()" + b"2\x86" * 60 + b"\x90s.", "a key that is neither"),
+        (pickle.dumps({"web": {"ram": 1 << 100_000}})[2:], "too large"),
+    ],
+)
+def test_a_short_pickle_costs_no_more_than_it_is_long(data: bytes, why: str | None) -> None:
+    whole = b"\x80\x04" + data
+    if why is None:
+        assert read_pickle(whole) == {}
+        return
+    with pytest.raises(WrongPickle, match=why):
+        read_pickle(whole)
+
+
+def test_a_definition_with_too_long_a_name_or_number_stops_no_other(tmp_path: Path) -> None:
+    (tmp_path / "web01.yaml").write_text("ram: 512\n")
+    long = f"storage: [{{type: directory, directory: /{'a' * 300}/x}}]\n"
+    (tmp_path / "long.yaml").write_text(long)
+    (tmp_path / "large.yaml").write_text(f"ram: 0x{'f' * 5000}\n")
+    assert "web01" in vms(tmp_path)
+    [large] = [each for each in problems(tmp_path) if "large" in each]
+    assert large.endswith("cannot be read: line 1, column 6: the number is too large")
+    assert problems(Path("a" * 300)) == [f"{'a' * 300}: File name too long"]
+
+
 def test_text_of_python_2_that_is_not_utf_8_keeps_its_bytes() -> None:
     assert read_pickle(b"(dp1\nS'a'\nS'\\xe9'\ns.") == {"a": "\udce9"}
     assert is_pickle(PROTOCOL_2)

@@ -26,6 +26,7 @@ def test_what_is_plain_is_read_as_it_was_written() -> None:
         ("!!bool abc", "it cannot be read"),
         ("!!timestamp abc", "it cannot be read"),
         ("!!int ''", "it cannot be read"),
+        ("a: 0x" + "f" * 5000, "line 1, column 4: the number is too large"),
         ("!!python/object:os.system x", "could not determine a constructor"),
         ("a: 1" + ":59" * 400 + ".5", "it cannot be read"),
         ("[" * 65 + "]" * 65, "it is more than 64 levels deep"),
