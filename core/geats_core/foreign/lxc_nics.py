@@ -240,10 +240,15 @@ def _with(nic: ForeignNic, word: str, value: str) -> ForeignNic:
         case "veth.pair":
             return replace(nic, pair=value)
         case "ipv4.address" | "ipv6.address" | "ipv4" | "ipv6" if value.strip():
-            address = value.split()[0].partition("/")[0]
+            address = _first(value).partition("/")[0]
             return replace(nic, addresses=(*nic.addresses, _plain_address(address)))
         case _:
             return nic
+
+
+def _first(value: str) -> str:
+    """Its first word; LXC does not take for space all that Python does."""
+    return [*value.split(), value][0]
 
 
 def _plain_address(written: str) -> str:
@@ -256,11 +261,11 @@ def _plain_address(written: str) -> str:
 
 def _address(value: str) -> Said:
     """liblxc takes a prefix of its own if there is none; a broadcast may follow."""
-    address, _, prefix = value.split()[0].partition("/")
+    address, _, prefix = _first(value).partition("/")
     try:
         parsed = ip_address(address)
     except ValueError:
-        return Said("addresses", value.split()[0])
+        return Said("addresses", _first(value))
     if parsed == IPv4Address(0):
         return Said(why=ASKS)
     if prefix:
