@@ -100,3 +100,16 @@ def test_what_no_firmware_makes_is_not_read(files: Path) -> None:
         file.truncate(remembered.MOST_BYTES + 1)
     with pytest.raises(ValueError, match="has more than 4 MiB"):
         remembered.of_domain(Domain("one"))
+
+
+def test_what_qemu_made_a_link_or_a_pipe_of_is_not_read(files: Path) -> None:
+    (files / "secret").write_bytes(b"of root")
+    (files / "nvram").mkdir()
+    place = files / "nvram/one_VARS.fd"
+    place.symlink_to(files / "secret")
+    with pytest.raises(OSError, match="symbolic links"):
+        remembered.of_domain(Domain("one"))
+    place.unlink()
+    os.mkfifo(place)
+    with pytest.raises(ValueError, match="is no file"):
+        remembered.of_domain(Domain("one"))

@@ -7,6 +7,7 @@ domain, its TPM by its UUID. As a part of ``child``, this imports nothing of gea
 import os
 import pwd
 import re
+import stat
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,9 @@ def of_domain(domain: Domain) -> dict[str, str]:
     """Each piece that there is, packed, by what it is; ``ValueError`` if one is too large."""
     packed = {}
     for key, path in _files(domain):
-        with suppress(FileNotFoundError), open(path, "rb") as file:
+        with suppress(FileNotFoundError), open(path, "rb", opener=_opener) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"{path}: is no file")
             content = file.read(MOST_BYTES + 1)
             if len(content) > MOST_BYTES:
                 raise ValueError(f"{path}: has more than {MOST_BYTES >> 20} MiB")
@@ -62,6 +65,11 @@ def rename(old: str, new: str) -> None:
 def _files(domain: Domain) -> Iterator[tuple[str, str]]:
     yield from ((key, f"{NVRAM}/{domain.name()}{end}") for key, end in FIRMWARE.items())
     yield from ((key, "/".join((TPMS, domain.UUIDString(), *at))) for key, at in TPM.items())
+
+
+def _opener(path: str, flags: int) -> int:
+    """QEMU and swtpm write there: what they made a link of would be read as root."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _unpacked(text: str) -> bytes:
