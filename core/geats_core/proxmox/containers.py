@@ -19,6 +19,7 @@ from geats_core.foreign.settings import (
 from geats_core.proxmox.conf import Conf
 from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
 from geats_core.proxmox.settings import mebibytes, size_of
+from geats_core.reading.sizes import format_size
 from geats_core.vm import idmap
 from geats_core.vm.spec import ROOT, IdRange
 
@@ -210,7 +211,7 @@ def _port(options: Options, nic: Plain, to: str) -> None:
         nic["trunk"] = trunk
         options.went("trunks", f"{to}.trunk")
     if rate := whole(options.get("rate"), 10**6):
-        nic["rate"] = {"in": rate * 10**6, "out": rate * 10**6}
+        nic["rate"] = dict.fromkeys(("in", "out"), format_size(rate * 10**6))
         options.went("rate", f"{to}.rate")
     if options.has("link_down"):
         nic["link"] = "down"

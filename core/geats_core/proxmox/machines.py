@@ -12,6 +12,7 @@ from geats_core.proxmox.disks import Disks
 from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
 from geats_core.proxmox.settings import mebibytes
 from geats_core.proxmox.storages import Storages
+from geats_core.reading.sizes import format_size
 
 BY_XML = f"{NO_KEY}: hardware.xml can say it, if the driver has raw_xml"
 OF_GEATS = "geats writes what is needed"
@@ -197,7 +198,7 @@ def _card(options: Options, model: str, to: str) -> Plain:
         card["mtu"] = mtu
         options.went("mtu", f"{to}.mtu")
     if rate := whole(options.get("rate"), 10**6):
-        card |= {"rate_in": rate * 10**6, "rate_out": rate * 10**6}
+        card |= dict.fromkeys(("rate_in", "rate_out"), format_size(rate * 10**6))
         options.went("rate", f"{to}.rate_in")
     if options.has("link_down"):
         card["link"] = False

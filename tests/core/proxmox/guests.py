@@ -45,7 +45,7 @@ machine: pc-q35-7.2+pve0
 memory: 4096
 name: db01
 nameserver: 10.0.0.1 10.0.0.2
-net0: virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,rate=5,queues=2
+net0: virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,rate=2,queues=2
 net1: model=e1000,macaddr=BC:24:11:00:00:02,bridge=vmbr1,link_down=1,mtu=9000
 numa: 0
 onboot: 1

@@ -108,7 +108,7 @@ def test_ids_of_its_own_are_those_of_the_vm() -> None:
         ("features: nesting=0", {}),
         ("net0: bridge=vmbr0,ip=manual", {"nics": [{"name": "eth0", "bridge": "vmbr0"}]}),
         (
-            "net0: bridge=vmbr0,tag=7,trunks=8;9,rate=5,mtu=1400,link_down=1",
+            "net0: bridge=vmbr0,tag=7,trunks=8;9,rate=2,mtu=1400,link_down=1",
             {
                 "nics": [
                     {
@@ -117,7 +117,7 @@ def test_ids_of_its_own_are_those_of_the_vm() -> None:
                         "mtu": 1400,
                         "vlan": 7,
                         "trunk": [8, 9],
-                        "rate": {"in": 5_000_000, "out": 5_000_000},
+                        "rate": {"in": "2000000B", "out": "2000000B"},
                         "link": "down",
                     }
                 ]

@@ -67,7 +67,7 @@ def test_a_machine_with_all_that_people_have_becomes_a_vm() -> None:
                 "nics": {
                     "eth0": {
                         **{"model": "virtio", "queues": 2},
-                        **{"rate_in": 5_000_000, "rate_out": 5_000_000},
+                        **{"rate_in": "2000000B", "rate_out": "2000000B"},
                     },
                     "eth1": {"model": "e1000", "mtu": 9000, "link": False},
                 },
