@@ -153,6 +153,18 @@ def test_what_a_vm_that_is_on_uses_stays_held_for_it(master):
     assert master["a"]["geats.claimed"]() == before
 
 
+def test_a_move_that_only_has_to_start_the_vm_takes_the_claims_along(master, opts):
+    run = master.runner
+    run["geats.claim"]("web01", "a")
+    ask = asking({"salt.execute": master.execute}, "list")
+    for _ in range(2):  # it came in an earlier try, of which only the target is known
+        with moving(Claims(opts), ask, "web01", "b", "b") as claims:
+            assert claims.end("b") == []
+        assert {at["host"] for at in run["geats.claims"]()["claims"].values()} == {"b"}
+        assert master["a"]["geats.claimed"]() == {}
+        assert "web01" in master["b"]["geats.claimed"]()
+
+
 def test_a_claim_needs_a_host_that_knows_the_vm(master):
     assert lines(master.runner["geats.claim"]("web01", "c")) == ["c: is not there"]
     assert lines(master.runner["geats.claim"]("db09", "a")) == [

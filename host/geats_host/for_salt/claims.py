@@ -142,7 +142,7 @@ class Moving:
 
         The answer is what is still to do, if the other one could not be told.
         """
-        if not self.keys or counts not in (self.source, self.target):
+        if not self.keys or self.source == self.target or counts not in (self.source, self.target):
             return []
         if counts == self.target:
             self.claims.move(self.vm, self.source, self.target)
@@ -159,8 +159,12 @@ class Moving:
 def moving(claims: Claims, ask: Ask, vm: str, source: str, target: str) -> Iterator[Moving]:
     """A move during which the target may start the VM: it knows already what it will hold.
 
-    The VM itself is never on both, so both may know it.
+    The VM itself is never on both, so both may know it. If an earlier try brought the VM to the
+    target already, and nobody says from where, that is known from who holds it.
     """
+    if source == target:
+        others = {each.host for each in claims.of(vm).values()} - {target}
+        source = next(iter(sorted(others)), source)
     keys = [*claims.of(vm, source)]
     if keys:
         said_by(ask, target, REMEMBER, {vm: keys})
