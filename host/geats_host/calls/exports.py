@@ -88,13 +88,18 @@ def _found(folder: Path) -> Iterator[Exported]:
         return
     for path in sorted(folder.iterdir()):
         named = vm_archives.NAMED.fullmatch(path.name)
-        if named is None or not VM_NAME.fullmatch(named["vm"]) or path.is_symlink():
+        if named is None or not VM_NAME.fullmatch(named["vm"]) or not _is_file(path):
             continue
         with suppress(HostError, Refused, ValueError):  # it is none, or no moment: it stays
             spec = vm_archives.read(path).manifest.spec
             if spec.name == named["vm"]:
                 at = datetime.strptime(named["at"], "%Y-%m-%d-%H%M%S").replace(tzinfo=UTC)
                 yield Exported(path, named["vm"], int(at.timestamp()), spec)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is no link, and no pipe, which would let a reader wait without end."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _delete(path: Path) -> None:

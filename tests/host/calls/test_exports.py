@@ -1,6 +1,7 @@
 """Archives in the folder of exports go by rules, and nothing else does."""
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def test_of_each_vm_the_archives_go_that_no_rule_keeps_and_nothing_else(tmp_path
     ):
         (other.parent / name).write_text("not of geats")
     (other.parent / "web01-2026-11-03-000000.geats.tar").symlink_to(other)
+    os.mkfifo(other.parent / "web01-2026-11-04-000000.geats.tar")
     before = set(other.parent.iterdir())
     told = exports.pruned(host, {}, dry_run=True)
     assert [(row["archive"], row["action"], row["reason"]) for row in told] == [
