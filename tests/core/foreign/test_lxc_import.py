@@ -236,7 +236,6 @@ def test_ids_that_liblxc_could_not_read_either_are_told(value: str) -> None:
     "line",
     [
         "lxc.idmap = \xa0",
-        "lxc.net.0.ipv4.address = \xa0",
         "lxc.cgroup2.pids.max = \xb2",
         "lxc.cgroup2.cpu.weight = \xb2",
     ],
@@ -245,9 +244,10 @@ def test_spaces_and_digits_that_are_none_for_liblxc_stop_nothing(line: str) -> N
     assert imported(f"lxc.net.0.type = veth\nlxc.net.0.link = br0\n{line}").problems
 
 
-def test_an_address_that_is_none_stands_as_it_is() -> None:
-    [nic] = nics_of("lxc.net.0.type = veth\nlxc.net.0.ipv4.address = \xa0")
-    assert nic.addresses == ("\xa0",)
+def test_an_address_that_is_a_space_is_none() -> None:
+    text = "lxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.0.ipv4.address = \xa0"
+    assert all(nic.addresses == () for nic in nics_of(text))
+    assert "addresses" not in f"{imported(text).geats}"
 
 
 def test_a_file_is_bound_as_one_and_an_empty_network_is_no_nic() -> None:
