@@ -1,5 +1,6 @@
 """The pillar out of plays and tasks of Ansible that use ``lxc_container``."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -115,11 +116,19 @@ def _tasks(raw: object, at: str, depth: int = DEEPEST) -> Iterator[_Task]:
     for module in MODULES:
         said, more = raw.get(module), raw.get("args")
         if isinstance(said, str):  # name=web01 state=started
-            pairs = (each.partition("=") for each in said.split() if "=" in each)
+            pairs = (each.partition("=") for each in _words(said))
             said = {key: value for key, _, value in pairs}
         if isinstance(said, Mapping):
             arguments = {**said, **(more if isinstance(more, Mapping) else {})}
             yield _Task(at, arguments, any(key in raw for key in LOOPS))
+
+
+def _words(text: str) -> list[str]:
+    """Arguments in one line, of which some are in quotes."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from geats_core.foreign.settings import (
     whole,
 )
 from geats_core.proxmox.conf import Conf
-from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
+from geats_core.proxmox.guests import REASONS, addressed, bridged, memory_of, names_servers, starts
 from geats_core.proxmox.settings import mebibytes, size_of
 from geats_core.reading.sizes import format_size
 from geats_core.vm import idmap
@@ -47,8 +47,7 @@ def container_of(
     if settings.get("unprivileged") not in YES:
         vm["privileged"] = True
     settings.went("unprivileged", "privileged")
-    vm["memory"] = mebibytes(settings.get("memory")) or "512MiB"
-    settings.went("memory", "memory")
+    memory_of(settings, vm)
     if settings.get("hostname"):
         vm["hostname"] = settings.get("hostname")
         settings.went("hostname", "hostname")

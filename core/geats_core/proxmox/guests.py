@@ -5,6 +5,7 @@ from ipaddress import ip_interface
 
 from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.settings import NO_KEY, NOTES, Options, Settings, whole
+from geats_core.proxmox.settings import mebibytes
 
 FILTERED = "geats has no firewall: carry the rules of /etc/pve/firewall over by hand"
 NO_BRIDGE = "is missing: geats has NICs on bridges only"
@@ -19,6 +20,15 @@ REASONS: Mapping[str, str] = {
     "template": "geats makes VMs of templates: see templates",
     "unused": "is a disk that the guest does not have: delete it, or keep the old guest",
 }
+
+
+def memory_of(settings: Settings, vm: Plain) -> None:
+    """``memory``, of which Proxmox gives 512 MiB if nothing is said."""
+    text = settings.get("memory").removeprefix("current=")
+    vm["memory"] = mebibytes(text) or "512MiB"
+    if text and not mebibytes(text):
+        settings.refuse("memory", "must be a number of mebibytes")
+    settings.went("memory", "memory")
 
 
 def starts(settings: Settings, vm: Plain) -> None:

@@ -9,8 +9,7 @@ from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.settings import NO_KEY, Options, Settings, root_template, whole
 from geats_core.proxmox import disks as of_disks
 from geats_core.proxmox.disks import Disks
-from geats_core.proxmox.guests import REASONS, addressed, bridged, names_servers, starts
-from geats_core.proxmox.settings import mebibytes
+from geats_core.proxmox.guests import REASONS, addressed, bridged, memory_of, names_servers, starts
 from geats_core.proxmox.storages import Storages
 from geats_core.reading.sizes import format_size
 
@@ -53,8 +52,7 @@ def machine(settings: Settings, name: str, storages: Storages) -> tuple[Plain, P
     boot, first = settings.get("boot"), settings.get("bootdisk")
     made = of_disks.disks_of(settings, name, storages, of_disks.boot_order(boot, first))
     hardware: Plain = {"guest": f"{Guest.CLOUD_INIT if made.has_seed else Guest.NONE}"}
-    vm["memory"] = mebibytes(settings.get("memory").removeprefix("current=")) or "512MiB"
-    settings.went("memory", "memory")
+    memory_of(settings, vm)
     _cpus(settings, vm, hardware)
     _cpu(settings, hardware)
     _board(settings, hardware)

@@ -166,3 +166,16 @@ def test_power_is_the_state() -> None:
     states = ("started", "stopped", "frozen")
     made = imported(*(task(name=each, template="debian", state=each) for each in states))
     assert [part(made, "vms")[each].get("power") for each in states] == [None, *states[1:]]
+
+
+@pytest.mark.parametrize(
+    ("quoted", "image"),
+    [
+        ("template=download template_options='-d debian -r bookworm -a amd64'", IMAGE),
+        ("template=download template_options='-d debian", None),
+    ],
+)
+def test_arguments_in_one_line_may_be_in_quotes(quoted: str, image: object) -> None:
+    made = imported({"lxc_container": f"name=app01 {quoted}"})
+    templates = {"app01-root": {"simplestreams": image}} if image else None
+    assert made.geats.get("templates") == templates

@@ -246,3 +246,10 @@ def test_a_storage_that_says_nothing_of_where_it_is_has_no_volumes() -> None:
     for name in ("a", "b", "c"):
         assert "copy it to a file first" in find(f"{name}:vm-1-disk-0", storages).wrong
     assert find("local:1/a.raw", storages).path == "/var/lib/vz/images/1/a.raw"
+
+
+@pytest.mark.parametrize("kind", ["rootfs: local:101/vm.raw", "scsi0: local:101/vm.raw"])
+def test_memory_that_is_no_number_is_not_taken_for_the_default(kind: str) -> None:
+    made = imported(f"{kind}\nmemory: 2G\n")
+    assert "memory: must be a number of mebibytes" in f"{[*map(str, made.problems)]}"
+    assert not [note for note in made.notes if note.key == "memory" and note.to]
