@@ -133,7 +133,7 @@ def test_a_container_is_adopted_under_a_name_that_is_given(
     have = lxc_host.observe(new)
     assert have.recorded is not None
     assert have.recorded == have.defined
-    assert (have.recorded.hostname, have.by_hand[0]) == ("box", "lxc.environment = A=1")
+    assert (have.recorded.hostname, have.recorded.program.environment) == ("box", (("A", "1"),))
     assert old not in lxc_host.observe_all()
     assert (tmp_path / f"lxc/{old}/config.before-geats").exists()
     with pytest.raises(Refused, match="unknown container"):

@@ -2,10 +2,12 @@
 
 import inspect
 import re
+from typing import Any
 
 import pytest
 from salt.exceptions import CommandExecutionError
 
+from geats_core.declared.pillar_schema import pillar_schema
 from geats_host.for_salt.aggregation import RESERVED
 from tests.salt_modules.test_documented import functions
 
@@ -143,15 +145,20 @@ def test_no_argument_is_a_word_that_salt_takes_for_itself(given):
     assert set(given) & (SALTS - {"name"}) == set()
 
 
-@pytest.mark.parametrize(
-    ("function", "some"),
-    [("running", {"template", "memory", "after"}), ("host", {"target", "restart", "max_impact"})],
-)
-def test_no_key_of_a_vm_and_no_policy_is_a_word_that_salt_takes_for_itself(state, function, some):
-    comment = state(f"geats.{function}", "here", nonsense=1)["comment"]
+def test_no_key_of_a_vm_is_a_word_that_salt_takes_for_itself(state):
+    """States of a VM take its keys beside Salt's own arguments."""
+    assert "unknown key 'nonsense'" in state("geats.running", "here", nonsense=1)["comment"]
+    schema: Any = pillar_schema()
+    words = set(schema["definitions"]["vm"]["properties"])
+    assert words >= {"template", "memory", "after"}
+    assert words & SALTS == set()
+
+
+def test_no_policy_is_a_word_that_salt_takes_for_itself(state):
+    comment = state("geats.host", "here", nonsense=1)["comment"]
     (known,) = re.findall(r"unknown key 'nonsense' \(there is: (.*)\)", comment)
     words = set(known.split(", "))
-    assert some <= words
+    assert words >= {"target", "restart", "max_impact"}
     assert words & SALTS == set()
 
 
