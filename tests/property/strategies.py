@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address, ip_interface, ip_network
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -65,6 +66,14 @@ SIZES = [1, 512, 2**20, 3 * 2**29]
 pools = st.sampled_from(POOLS)
 templates = st.sampled_from(TEMPLATES)
 sizes = st.none() | st.sampled_from(SIZES)
+T = TypeVar("T")
+
+
+def seldom(usual: st.SearchStrategy[T], other: st.SearchStrategy[T]) -> st.SearchStrategy[T]:
+    """One of *other* now and then: it takes long to draw, and few laws are about it."""
+    return st.one_of(usual, usual, usual, other)
+
+
 io_limits = st.builds(
     IoLimit,
     device=st.sampled_from(["8:0", "253:1"]),
@@ -90,7 +99,7 @@ limits = st.builds(
     memory_bytes=sizes,
     cpus=st.sampled_from([None, 0.01, 1.5, 2.0]),
     processes=st.sampled_from([None, 1, 100]),
-    cgroup=st.just(CgroupLimits()) | cgroup_limits,
+    cgroup=seldom(st.just(CgroupLimits()), cgroup_limits),
 )
 addresses = st.sampled_from(["10.0.0.2/24", "10.0.0.3/24", "fd00::2/64"]).map(ip_interface)
 gateways = st.sampled_from(["10.0.0.1", "fd00::1"]).map(ip_address)
@@ -100,13 +109,17 @@ routes = st.builds(
     via=st.sampled_from(["10.0.0.1", "10.0.0.254"]).map(ip_address),
 )
 tokens = st.sampled_from(["::5", "::6:7"]).map(IPv6Address)
-bridged_nics = st.builds(
+plain_nics = st.builds(
     Nic,
     name=st.sampled_from(["eth0", "eth1"]),
     bridge=st.sampled_from(["br0", "br1"]),
     mac=st.sampled_from(["02:00:00:00:00:01", "02:00:00:00:00:02"]),
     addresses=st.lists(addresses, max_size=2, unique=True).map(tuple),
     gateways=st.lists(gateways, max_size=2, unique=True).map(tuple),
+)
+bridged_nics = st.builds(
+    replace,
+    plain_nics,
     host_name=st.sampled_from(["", "", "vweb"]),
     vlan=st.sampled_from([None, None, 7]),
     trunk=st.sampled_from([(), (), (8, 9)]),
@@ -137,7 +150,7 @@ other_nics = st.builds(
         ]
     ),
 )
-nics = bridged_nics | bridged_nics | other_nics
+nics = seldom(plain_nics, bridged_nics | other_nics)
 nic_tuples = st.just(()) | nics.map(lambda nic: (nic,))
 data_volumes = st.builds(
     Volume,
@@ -288,14 +301,14 @@ specs = st.builds(
     dns=st.just(Dns()) | dnses,
     metadata=st.just(()) | metadata,
     init=st.sampled_from([each for each in Init if each is not Init.NONE]),
-    program=st.just(Program()) | with_init | without_init,
+    program=seldom(st.just(Program()), with_init | without_init),
     privileged=st.booleans(),
     idmap=idmaps,
     includes=st.sampled_from([None, None, (), ("/etc/lxc/site.conf", "/srv/a b.d/")]),
-    isolation=st.just(Isolation()) | isolations,
-    devices=st.just(()) | st.tuples(devices),
-    tmpfs=st.just(()) | st.tuples(tmpfs),
-    hooks=st.just(()) | st.tuples(hooks),
+    isolation=seldom(st.just(Isolation()), isolations),
+    devices=seldom(st.just(()), st.tuples(devices)),
+    tmpfs=seldom(st.just(()), st.tuples(tmpfs)),
+    hooks=seldom(st.just(()), st.tuples(hooks)),
     raw=st.sampled_from([(), (), ("lxc.time.offset.boot = 1h",)]),
     transient=st.booleans(),
     shutdown_timeout_s=st.sampled_from([1, 60]),
@@ -310,7 +323,7 @@ specs = st.builds(
     ),
     power=st.sampled_from([PowerWish.RUNNING] * 5 + list(PowerWish)),
     ready=st.none() | readies,
-    labels=st.just(()) | labels,
+    labels=seldom(st.just(()), labels),
     description=st.sampled_from(["", "the shop", "'; rm -rf /"]),
 ).map(lambda spec: asking(replace(spec, idmap=()) if spec.privileged else spec))
 specs = specs.map(lambda spec: replace(spec, init=Init.NONE) if spec.program.command else spec)

@@ -306,7 +306,7 @@ def test_a_wish_for_all_takes_from_as_many_as_may_be(
     except Refused:
         return
     bound = config.policy.at_most if at_most is None else at_most
-    if target is not Target.RUNNING:  # which looks at gone
+    if target not in (Target.RUNNING, Target.DECLARED):  # which look at gone
         assert_bounded(lost.there, config, made.plan, bound)
 
 

@@ -50,7 +50,7 @@ def takes_away(made: Plan, want: VMSpec | None, have: Observation) -> tuple[Step
         for step in made.steps
         if not step.changes
         and _lowers(step.action, starts=starts)
-        and not (want is not None and _is_described(step.action, want))
+        and not (want is not None and _is_described(step.action, want, starts=starts))
         and not (changed and starts and isinstance(step.action, Shutdown | Stop))
     )
 
@@ -65,11 +65,11 @@ def _lowers(action: Action, *, starts: bool) -> bool:
             return impact_of(action) is Impact.DATA_LOSS
 
 
-def _is_described(action: Action, want: VMSpec) -> bool:
+def _is_described(action: Action, want: VMSpec, *, starts: bool) -> bool:
     """Whether the description itself says so: that the VM be off, or frozen."""
     match action:
         case Shutdown() | Stop() | Repair() | KeepOff():
-            return want.is_to_be_off
+            return want.is_to_be_off and not starts  # that would be a restart
         case Freeze():
             return want.power is PowerWish.FROZEN
         case _:
