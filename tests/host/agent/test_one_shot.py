@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ def test_the_command_answers_with_json_and_an_exit_code(file: Path) -> None:
 
 def test_a_request_that_is_not_complete_yet_ends_with_ctrl_c(file: Path) -> None:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with geats(file, "request", **pipes) as process:
+    # A shell has what is in the background ignore Ctrl-C.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with geats(file, "request", **pipes, preexec_fn=heard) as process:
         assert process.stdin is not None
         process.stdin.write(b"{" * (1 << 18))  # more than a pipe holds: it reads by now
         process.stdin.flush()
