@@ -17,7 +17,11 @@ from geats_core import (
     VMSpec,
     plan,
 )
+from geats_core.deciding.only_named import takes_away
+from geats_core.planning.actions import Stop, Unlock
+from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import some_of
+from geats_core.vm.spec import PowerWish
 from tests.core.hosts import Hosts, at, nic, order, planned, refused, vm
 
 WEB, DB, APP = vm("web"), vm("db"), vm("app")
@@ -176,3 +180,11 @@ def test_of_many_names_only_the_first_are_told() -> None:
     assert some_of(["a"]) == "a"
     assert some_of(["a", "b", "c"]) == "a, b and c"
     assert some_of("abcdefg") == "a, b, c, d, e and 2 more"
+
+
+def test_a_description_takes_no_more_than_it_says() -> None:
+    off = replace(WEB, power=PowerWish.STOPPED)
+    steps = tuple(Step(vm="web", action=action, reason="") for action in (Stop(), Unlock()))
+    made = Plan(name="web", steps=steps)
+    assert takes_away(made, off, Observation()) == steps[1:]
+    assert takes_away(made, WEB, Observation()) == steps

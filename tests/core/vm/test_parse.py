@@ -115,6 +115,10 @@ def test_a_bind_is_of_what_is_mounted_below_it_or_of_a_file_and_may_be_absent() 
         Bind(name="disks", source="/srv/media", mount="/media", recursive=True, optional=True),
         Bind(name="tun", source="/dev/net/tun", mount="/dev/net/tun", file=True),
     )
+    slave = {**BIND, "propagation": "slave"}
+    assert problems({"template": "debian", "binds": {"disks": slave}}) == [
+        "binds.disks.propagation: is for directories that the guest may write to (read_only: false)"
+    ]
     assert problems({"template": "debian", "binds": {"tun": {**tun, "recursive": True}}}) == [
         "binds.tun.recursive: is for directories, and not for a file"
     ]
