@@ -12,14 +12,13 @@ from geats_core.automation.arguments import (
     is_rendered,
     options_of,
     size,
-    text_of,
 )
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import container
-from geats_core.foreign.lxc_import import free_name, options_for
+from geats_core.foreign.lxc_import import free_name, with_options
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.pillar_problems import problems_of_pillar
-from geats_core.foreign.settings import root_template
+from geats_core.foreign.settings import root_template, text_of
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import VM_NAME, printable
 from geats_core.vm.spec import ROOT
@@ -81,10 +80,7 @@ def import_ansible(documents: Mapping[str, object], host: OnHost | None = None) 
             else:
                 made.add(taken, task.arguments)
             made.notes += taken.notes
-    kept: Plain = {key: value for key, value in made.geats.items() if value}
-    if made.sources:
-        kept["bind_sources"] = [*made.sources]
-    kept |= options_for(made.geats["vms"])
+    kept = with_options(made.geats, made.sources)
     wrong = (*made.problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(made.notes), problems=wrong)
 

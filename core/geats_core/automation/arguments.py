@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from geats_core.foreign.legacy_notes import Plain, Taken
-from geats_core.foreign.settings import Settings
+from geats_core.foreign.settings import Settings, text_of
 from geats_core.reading.fields import printable
 from geats_core.reading.sizes import format_size
 
-LARGEST_BITS = 64  # of a number; Python refuses to write those that are far larger
 SIZE = re.compile(r"([0-9]{1,12})\s*([BKMGT]?)(?:i?B)?", re.IGNORECASE)
 UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 RENDERED = ("{{", "{%", "}}", "%}")
@@ -71,19 +70,6 @@ class Arguments:
         self.settings.left_ |= dict.fromkeys(self.others, "")
         self.others = {}
         self.settings.rest(reasons)
-
-
-def text_of(raw: object) -> str:
-    """A value of YAML as people wrote it, more or less; nothing for lists and mappings."""
-    match raw:
-        case bool():
-            return str(raw).lower()
-        case int() if raw.bit_length() > LARGEST_BITS:
-            return ""
-        case str() | int() | float():
-            return str(raw)
-        case _:
-            return ""
 
 
 def is_rendered(raw: object, depth: int = 12) -> bool:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from geats_core.automation.arguments import is_rendered, text_of
+from geats_core.automation.arguments import is_rendered
+from geats_core.foreign.settings import text_of
 from geats_core.reading.checked import Problem
 from geats_core.reading.mappings import merge
 

@@ -8,13 +8,12 @@ from geats_core.automation.arguments import (
     Arguments,
     image_of,
     size,
-    text_of,
 )
 from geats_core.automation.salt_documents import Documents, Raw, Said, read_documents
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_import import free_name
 from geats_core.foreign.pillar_problems import problems_of_pillar
-from geats_core.foreign.settings import NO_KEY, Settings, root_template, whole
+from geats_core.foreign.settings import NO_KEY, Settings, root_template, text_of, whole
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import VM_NAME, printable
 from geats_core.reading.mappings import merge

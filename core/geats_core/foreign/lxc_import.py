@@ -6,7 +6,7 @@ counts as well: of that, only what went somewhere is noted, and the rest stays w
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from geats_core.containers.hooks import HookKind
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
@@ -42,15 +42,20 @@ def import_lxc(configs: Mapping[str, tuple[str, str]], host: OnHost | None = Non
         sources |= dict.fromkeys(made.sources)
         notes += taken.notes
         problems += [Problem(f"vms.{called}", f"{key}: {why}") for key, why in made.wrong]
-    kept: Plain = {key: value for key, value in geats.items() if value}
-    if sources:
-        kept["bind_sources"] = [*sources]
-    kept |= options_for(geats["vms"])
+    kept = with_options(geats, sources)
     wrong = (*problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(notes), problems=wrong)
 
 
-def options_for(vms: Plain) -> Plain:
+def with_options(geats: Pillar, bind_sources: Iterable[str]) -> Plain:
+    """What is not empty of *geats*, with the options of a host that let its VMs be as they are."""
+    kept: Plain = {key: value for key, value in geats.items() if value}
+    if sources := [*bind_sources]:
+        kept["bind_sources"] = sources
+    return kept | _options_for(geats["vms"])
+
+
+def _options_for(vms: Plain) -> Plain:
     """The options of a host that let *vms* have their devices and hooks."""
     specs = [vm for vm in vms.values() if isinstance(vm, dict)]
     devices = [each["source"] for vm in specs for each in vm.get("devices", {}).values()]

@@ -15,6 +15,7 @@ NO_KEY = "has no key"
 NOTES = "may contain secrets: say what everybody may read as description, in one line"
 NO_EFFECT = "has no effect on the guest"
 MOST_DIGITS = 15
+LARGEST_BITS = 64  # of a number; Python refuses to write those that are far larger
 YES = ("1", "on", "yes", "true")
 
 
@@ -142,3 +143,16 @@ def root_template(vm: str) -> str:
         return f"{vm}-root"
     plain = re.sub("[^a-z0-9]+", "-", vm.lower()).strip("-")[:40]
     return f"{plain}-{sha256(vm.encode()).hexdigest()[:6]}-root"
+
+
+def text_of(raw: object) -> str:
+    """A value of YAML as people wrote it, more or less; nothing for lists and mappings."""
+    match raw:
+        case bool():
+            return str(raw).lower()
+        case int() if raw.bit_length() > LARGEST_BITS:
+            return ""
+        case str() | int() | float():
+            return str(raw)
+        case _:
+            return ""

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from geats_core.foreign.settings import text_of
 from geats_core.reading.checked import Problem, Problems, shown
 from geats_core.reading.fields import printable
 
 Raw: TypeAlias = Mapping[object, object]
 Words: TypeAlias = Mapping[str, str]
 
-LARGEST_BITS = 64  # of a number; Python refuses to write those that are far larger
 MOST = 10_000  # instances and profiles of one document
 OF_INSTANCE = ("architecture", "profiles", "type", "expanded_config", "ephemeral", "status")
 
@@ -61,9 +61,9 @@ def read_documents(documents: Mapping[str, tuple[str, object]]) -> Documents:
                 what = f"must be an instance or a profile of Incus, got {shown(entry)}"
                 made.problems.append(Problem(file, what))
             elif any(key in entry for key in OF_INSTANCE):
-                found.append((file, _text(entry.get("name")) or stem, entry))
+                found.append((file, text_of(entry.get("name")) or stem, entry))
             else:
-                profiles[_text(entry.get("name")) or stem] = entry
+                profiles[text_of(entry.get("name")) or stem] = entry
     for file, name, entry in found:
         made.problems += _lacking(file, name, entry, profiles)
         made.instances.append(_instance(file, name, entry, profiles))
@@ -104,11 +104,11 @@ def _instance(file: str, name: str, entry: Raw, profiles: Mapping[str, Raw]) -> 
     return Instance(
         file=f"{file}: {printable(name)}",
         name=name,
-        project=_text(entry.get("project")) or "default",
-        is_container=_text(entry.get("type")) in ("", "container"),
+        project=text_of(entry.get("project")) or "default",
+        is_container=text_of(entry.get("type")) in ("", "container"),
         ephemeral=entry.get("ephemeral") is True,
-        description=_text(entry.get("description")),
-        status=_text(entry.get("status")),
+        description=text_of(entry.get("description")),
+        status=text_of(entry.get("status")),
         config=config,
         devices={key: device for key, device in devices.items() if device.get("type") != "none"},
     )
@@ -134,23 +134,11 @@ def _profiles(entry: Raw) -> list[str]:
 def _devices(raw: object) -> dict[str, Words]:
     if not isinstance(raw, Mapping):
         return {}
-    return {printable(_text(key)): _words(device) for key, device in raw.items()}
+    return {printable(text_of(key)): _words(device) for key, device in raw.items()}
 
 
 def _words(raw: object) -> dict[str, str]:
     """Keys and values as Incus keeps them, as text: YAML may have made numbers of some."""
     if not isinstance(raw, Mapping):
         return {}
-    return {printable(_text(key)): _text(value) for key, value in raw.items()}
-
-
-def _text(raw: object) -> str:
-    match raw:
-        case bool():
-            return str(raw).lower()
-        case int() if raw.bit_length() > LARGEST_BITS:
-            return ""
-        case str() | int() | float():
-            return str(raw)
-        case _:
-            return ""
+    return {printable(text_of(key)): text_of(value) for key, value in raw.items()}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import build_of, container
-from geats_core.foreign.lxc_import import free_name, options_for
+from geats_core.foreign.lxc_import import free_name, with_options
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import NOTES, Settings, root_template
@@ -50,10 +50,7 @@ def import_incus(
         sources |= dict.fromkeys(binds)
         notes += taken.notes
         problems += [Problem(f"vms.{name}", f"{at}: {why}") for at, why in settings.wrong]
-    kept: Plain = {key: value for key, value in geats.items() if value}
-    if sources:
-        kept["bind_sources"] = [*sources]
-    kept |= options_for(geats["vms"])
+    kept = with_options(geats, sources)
     wrong = (*problems, *problems_of_pillar(kept))
     return Imported(geats=kept, notes=tuple(notes), problems=wrong)
 

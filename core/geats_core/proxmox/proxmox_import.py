@@ -6,7 +6,7 @@ from returns.result import Failure, Success
 
 from geats_core.domains.domain_import import problems_of_machines
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
-from geats_core.foreign.lxc_import import free_name, options_for
+from geats_core.foreign.lxc_import import free_name, with_options
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import Settings, root_template
@@ -43,10 +43,7 @@ def import_proxmox(
                 problems += [Problem(f"vms.{name}", f"{at}: {why}") for at, why in settings.wrong]
             case Failure(found):
                 problems += found
-    kept: Plain = {key: value for key, value in geats.items() if value}
-    if sources:
-        kept["bind_sources"] = [*sources]
-    kept |= options_for(geats["vms"])
+    kept = with_options(geats, sources)
     wrong = problems_of_pillar(kept) or problems_of_machines(geats["vms"])
     return Imported(geats=kept, notes=tuple(notes), problems=(*problems, *wrong))
 
