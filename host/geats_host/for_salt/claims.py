@@ -114,7 +114,7 @@ def hold(claims: Claims, ask: Ask, wanted: Holder, keys: Collection[str]) -> Non
         claims.move(wanted.vm, host, wanted.host)
     claims.claim(wanted, keys)
     said_by(ask, wanted.host, REMEMBER, {wanted.vm: [*keys]})
-    claims.release(wanted, claims.of(wanted.vm, wanted.host).keys() - set(keys))
+    claims.release(wanted, own.keys() - set(keys))
 
 
 def give_back(claims: Claims, ask: Ask, holder: Holder, *, fenced: bool) -> list[str]:
