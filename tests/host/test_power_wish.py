@@ -47,3 +47,29 @@ def test_a_description_that_is_wrong_says_nothing_of_power(tmp_path: Path) -> No
     wrong = host(tmp_path, power="of")
 
     assert lifecycle.plan_verb(wrong, "reboot", "web01").warnings == ()
+
+
+def test_a_line_of_a_shared_profile_powers_off_none_and_holds_up_no_other(tmp_path: Path) -> None:
+    apply_plan(host(tmp_path), plan_wishes(host(tmp_path), wishes({}))).unwrap()
+    profiles = {
+        "small": {"driver": "memory", "template": "debian"},
+        "off": {"driver": "memory", "template": "debian", "enabled": False},
+    }
+    vms = {name: {"profile": "off"} for name in ("web01", "db01")}
+    config = {**memory_config(tmp_path), "registry": "sqlite", "profiles": profiles}
+    there = Host.from_config({**config, "vms": {**vms, "new": {"profile": "small"}}})
+
+    made = plan_wishes(there, wishes({}))
+
+    assert {step.vm for step in made.plan.steps} == {"new"}
+    assert {name: [str(each) for each in why] for name, why in made.refused.items()} == {
+        name: [
+            f"{name}: would be off by its description, as one of 2 VMs that nobody named, and "
+            "at_most 1 may be: name the VMs that you mean, or write at_most: 2"
+        ]
+        for name in ("web01", "db01")
+    }
+    apply_plan(there, made).unwrap()
+    assert powers(there) == dict.fromkeys(("web01", "db01", "new"), Power.RUNNING)
+    apply_plan(there, plan_wishes(there, wishes({"at_most": 2}))).unwrap()
+    assert powers(there) == {**dict.fromkeys(vms, Power.STOPPED), "new": Power.RUNNING}

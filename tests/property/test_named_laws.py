@@ -5,7 +5,7 @@ value any more. No plan that follows takes anything from a VM that nobody named 
 description did not change; and where it did change, the steps say so.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,6 +43,7 @@ from geats_core.planning.actions import (
     Undefine,
     Unlock,
 )
+from geats_core.vm.spec import PowerWish
 from geats_host.errors import Refused
 from geats_host.planning.from_values import plan_recorded
 from geats_host.planning.goals import Wishes, goal_by_name, wishes
@@ -336,6 +337,36 @@ def test_on_any_host_only_so_many_lose_anything_unnamed(situation: Situation) ->
     assert all(goals[name].target not in AS_DESCRIBED for name in taken - strays)
     assert max(len(strays), len(taken - strays)) <= situation.policy.at_most
     assert not any(situation.there[name].was_described for name in strays)
+
+
+@settings(parent=many, max_examples=500)
+@given(
+    situations,
+    st.sampled_from(
+        [
+            lambda spec: replace(spec, power=PowerWish.STOPPED),
+            lambda spec: replace(spec, enabled=False),
+        ]
+    ),
+    st.integers(0, 3),
+)
+def test_a_line_in_every_description_powers_off_only_so_many(
+    situation: Situation, says: Callable[[VMSpec], VMSpec], at_most: int
+) -> None:
+    goals = [
+        replace(
+            each,
+            asked=Asked.SWEPT,
+            target=Target.DECLARED,
+            spec=each.spec and says(each.spec),
+        )
+        for each in situation.goals
+    ]
+    policy = replace(situation.policy, at_most=at_most, strays=())
+    made = plan_host(goals, situation.there, situation.facts, policy).value_or(HostPlan())
+    off = {step.vm for step in made.steps if isinstance(step.action, (Shutdown, Stop))}
+    event(f"{len(off)} are powered off")
+    assert len(off) <= at_most
 
 
 @settings(parent=many, max_examples=2000)

@@ -5,7 +5,8 @@ Theory of operation
 A VM is *named* by a verb or a state with its name, in a list of names, or under ``gone``; it is
 *swept* if a request is for every VM of a host. If its description changed, a swept VM may be
 restarted, or lose data if that is allowed; the reasons of the steps say so. If its description says
-that it be off or frozen, it is. Nothing else takes
+that it be off or frozen, it is; but one line that many descriptions share must not stop a fleet, so
+this is done for at most ``at_most`` swept VMs of one plan, else for none. Nothing else takes
 anything away from a swept VM, so that a missing, empty or broken description is not taken as a
 request. If the request itself takes something away ("all off"), it is carried out for at most
 ``at_most`` swept VMs, and only if most VMs of the host are described.
@@ -32,7 +33,7 @@ from geats_core.planning.goal import Asked, Goal
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem, Problems, some_of
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.observation import Observation, Stage
+from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.spec import PowerWish, VMSpec
 
 NAMES = "vms"  # where problems stand that are about all VMs which nobody named
@@ -130,6 +131,52 @@ def too_many(
             Code.UNNAMED,
         ),
     )
+
+
+def too_many_down(
+    goals: Mapping[str, Goal],
+    plans: Iterable[Plan],
+    observations: Mapping[str, Observation],
+    policy: HostPolicy,
+) -> Problems:
+    """Why VMs that nobody named are not powered off or frozen although their descriptions say so.
+
+    There is a problem for each of them, if they are more than may be.
+    """
+    ends = {
+        plan.name: end
+        for plan in plans
+        if goals[plan.name].asked is Asked.SWEPT
+        and (end := _described_end(goals[plan.name], plan, observations.get(plan.name)))
+    }
+    if len(ends) <= policy.at_most:
+        return ()
+    count = len(ends)
+    return tuple(
+        Problem(
+            name,
+            f"would be {end} by its description, as one of {count} VMs that nobody named, and "
+            f"at_most {policy.at_most} may be: name the VMs that you mean, or write at_most: "
+            f"{count}",
+            Code.UNNAMED,
+        )
+        for name, end in ends.items()
+    )
+
+
+def _described_end(goal: Goal, made: Plan, have: Observation | None) -> str:
+    """What a VM is at the end that is taken down because it is described so; else empty."""
+    if goal.spec is None or have is None or not goal.target.is_as_described:
+        return ""
+    starts = any(isinstance(step.action, Start) for step in made.steps)
+    for step in made.steps:
+        if not _is_described(step.action, goal.spec, starts=starts):
+            continue
+        if not isinstance(step.action, Freeze):
+            return "off"
+        if have.power is Power.RUNNING:  # else it is started, or thawed, to be frozen again
+            return "frozen"
+    return ""
 
 
 def is_sweep(goal: Goal) -> bool:

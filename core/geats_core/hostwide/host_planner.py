@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
 
-from geats_core.deciding.only_named import is_sweep, too_many
+from geats_core.deciding.only_named import is_sweep, too_many, too_many_down
 from geats_core.deciding.planner import plan
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.capacity import fit, lower_first
@@ -83,6 +83,7 @@ def plan_host(
     wanted = by_name | {goal.name: goal for goal in stray_goals(strays)}
     plans = _plan_each(wanted, observations, facts, problems)
     problems += too_many(wanted, plans, observations, declared, policy)
+    problems += too_many_down(wanted, plans, observations, policy)
     problems += _order_problems(by_name, {*wanted, *observations, *facts.declared}, observations)
     problems += conflicts(wanted, observations, plans, facts)
     problems += wrong_sharing(wanted, observations, plans)

@@ -3,8 +3,7 @@
 As many VMs as have a plan together get one; and each of the others a reason why it has none.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TypeAlias
@@ -18,6 +17,7 @@ from geats_core.hostwide.strays import left_alone
 from geats_core.planning.goal import Goal
 from geats_core.planning.host_facts import HostFacts
 from geats_core.plans.plan_files import Recorded, SavedPlan, saved
+from geats_core.reading.checked import Code, Problem
 from geats_core.vm.mounts import DEFAULT_POOL
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import RootKind
@@ -89,10 +89,16 @@ def plan_goals(
 def as_many_as_can(wanted: Sequence[Goal], plan_all: PlanAll) -> SavedPlan:
     """The plan for as many of *wanted* as have one together, the first of them before others.
 
-    ``refused`` is why each of the rest has no part in it, by the name of the VM.
+    ``refused`` is why each of the rest has no part in it, by the name of the VM. Of VMs that nobody
+    named, all are left out that are too many together: a part of them might be few enough.
     """
-    with suppress(Refused):
+    try:
         return plan_all(wanted)
+    except Refused as refused:
+        unnamed = _unnamed(wanted, refused.found)
+    if unnamed:
+        made = as_many_as_can([goal for goal in wanted if goal.name not in unnamed], plan_all)
+        return replace(made, refused={**unnamed, **made.refused})
     kept, problems = _together(tuple(wanted), (), plan_all)
     tried = None
     while problems and kept != tried:  # one may need another that comes after it
@@ -100,6 +106,16 @@ def as_many_as_can(wanted: Sequence[Goal], plan_all: PlanAll) -> SavedPlan:
         left = tuple(goal for goal in wanted if goal not in tried)
         kept, problems = _together(left, tried, plan_all)
     return replace(plan_all(kept), refused=problems)
+
+
+def _unnamed(wanted: Sequence[Goal], found: Iterable[Problem]) -> Refusals:
+    """Why each VM would lose something that nobody asked for by its name, of those that would."""
+    names = {goal.name for goal in wanted}
+    wrong: Refusals = {}
+    for each in found:
+        if each.code is Code.UNNAMED and each.path in names:
+            wrong[each.path] = (*wrong.get(each.path, ()), each)
+    return wrong
 
 
 def _together(

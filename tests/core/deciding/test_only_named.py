@@ -188,3 +188,44 @@ def test_a_description_takes_no_more_than_it_says() -> None:
     made = Plan(name="web", steps=steps)
     assert takes_away(made, off, Observation()) == steps[1:]
     assert takes_away(made, WEB, Observation()) == steps
+
+
+def described(*changed: VMSpec) -> list[Goal]:
+    return swept(Target.DECLARED, *changed)
+
+
+OFF = [replace(WEB, power=PowerWish.STOPPED), replace(DB, enabled=False)]
+
+
+def test_one_line_that_many_descriptions_share_takes_nothing_down() -> None:
+    there = at(Target.RUNNING, *ALL)
+    frozen = replace(APP, power=PowerWish.FROZEN)
+
+    def held(name: str, end: str, count: int) -> str:
+        return (
+            f"{name}: would be {end} by its description, as one of {count} VMs that nobody named, "
+            f"and at_most 1 may be: name the VMs that you mean, or write at_most: {count}"
+        )
+
+    assert refused(described(*OFF, APP), there) == [held("web", "off", 2), held("db", "off", 2)]
+    assert refused(described(*OFF, frozen), there)[2] == held("app", "frozen", 3)
+    assert len(refused(described(OFF[0], DB, APP), there, None, HostPolicy(at_most=0))) == 1
+    changed = [replace(each, hostname="other") for each in OFF]
+    assert len(refused(described(*changed), there)) == 2
+
+
+def test_what_is_described_as_off_is_done_for_as_many_as_may_be() -> None:
+    there = at(Target.RUNNING, *ALL)
+
+    assert order(planned(described(OFF[0], DB, APP), there))[-1] == f"shut down web {STOP}"
+    assert planned(described(*OFF), there, None, HostPolicy(at_most=2)).steps
+    named = [replace(each, asked=Asked.NAMED) for each in described(*OFF)]
+    assert planned(named, there).steps
+
+
+def test_a_vm_that_is_frozen_again_or_off_already_loses_nothing() -> None:
+    off, held = HostPolicy(at_most=0), [replace(WEB, power=PowerWish.FROZEN)]
+
+    assert planned(described(*held), {}, None, off).steps
+    assert planned(described(*held), at(Target.FROZEN, WEB), None, off).steps
+    assert planned(described(*OFF), at(Target.STOPPED, *ALL), None, off).steps
