@@ -1,5 +1,7 @@
 """What is in the way of taking a VM away is a refusal of the plan, before anything is destroyed."""
 
+from abc import ABCMeta
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +9,12 @@ import pytest
 
 from geats_core.vm.observation import Stage
 from geats_host.calls import copies, lifecycle, repair
+from geats_host.drivers import ForeseeingDriver, RenamingDriver
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.storage import VolumeId
+from geats_host.storage import ForeseeingPool, VolumeId
 from geats_host.storage.memory import MemoryPool
 from tests.memory_host import memory_host
 
@@ -24,6 +27,14 @@ def stray(driver: MemoryDriver, name: str) -> str:
 
 def used(pool: MemoryPool, volume: VolumeId) -> str:
     return "it is in use by /dev/loop3" if volume.vm == "web01" else ""
+
+
+@pytest.fixture(autouse=True)
+def _unlearnt() -> Iterator[None]:
+    """What Python has remembered of classes that were given a method here is forgotten."""
+    yield
+    for protocol in (ForeseeingDriver, RenamingDriver, ForeseeingPool):
+        ABCMeta._abc_caches_clear(protocol)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
