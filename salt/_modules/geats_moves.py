@@ -9,6 +9,8 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from geats_core.fleet.settling import HostClaims
+from geats_core.plans import codec
 from geats_host.calls import exports as exported
 from geats_host.errors import accepted
 from geats_host.for_salt.calls import beside, configured, done, is_test, opened, would
@@ -158,6 +160,24 @@ def claimed(vms=None, test=None):
                 if not is_test(test):
                     held_claims.remember(host.registry, given)
         return {vm: [*keys] for vm, keys in held_claims.held(host.registry).items()}
+
+
+def claims():
+    """
+    Say what this host ``held`` for VMs, what those that are ``on`` have to themselves, which of its
+    VMs are ``defined``, and whether a start needs claims (``required``).
+
+    ``salt-run geats.claims`` compares it with what the master granted.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt host-b geats.claims
+    """
+    with opened() as host:
+        held = held_claims.held(host.registry)
+        return codec.encode(HostClaims.seen(held, host.observe_all(), host.config.policy))
 
 
 def exports():

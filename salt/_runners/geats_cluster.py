@@ -16,6 +16,7 @@ from geats_host.for_salt.claims import Claims, give_back, hold, wanted_keys, wou
 from geats_host.for_salt.fleet import Fleet, said_by
 from geats_host.for_salt.recovery import Recovery
 from geats_host.for_salt.runners import answer, asking, failures, words
+from geats_host.for_salt.settling import Settling
 
 if TYPE_CHECKING:  # Salt's loader injects these
     __context__: dict[str, Any]
@@ -62,25 +63,76 @@ def claim(name, host, test=False):
         if test:
             would_hold(Claims(__opts__), asking(__salt__, "list"), wanted, keys)
         else:
-            hold(Claims(__opts__), asking(__salt__, "list"), wanted, keys)
+            store = Claims(__opts__)
+            with store.working_on(name):
+                hold(store, asking(__salt__, "list"), wanted, keys)
             _tell("claim", {"name": name, "host": host, "keys": [*keys]})
     return report
 
 
-def claims(name=None, host=None):
+def claim_running(tgt="*", tgt_type="glob", test=False):
+    """
+    Claim what VMs that are on have, and nobody holds for them, for the hosts that have them on.
+
+    Call this before ``policy: {claims: required}`` is configured, or after; a VM that is on is not
+    touched. What another host holds stays its own, and is a problem; the other VMs are claimed.
+
+    tgt, tgt_type
+        the hosts
+    test
+        true shows what would be held
+
+    ``claimed`` are the keys by host and VM. Each VM has an event ``geats/claim``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.claim_running test=True
+        salt-run geats.claim_running 'minion*'
+    """
+    with answer(__context__) as report:
+        found = _settling(tgt, tgt_type)
+        report["claimed"] = found.claim_all(test=test)
+        report["problems"] = failures(found.problems)
+        for host, vms in report["claimed"].items() if not test else ():
+            for name, keys in vms.items():
+                _tell("claim", {"name": name, "host": host, "keys": keys})
+    return report
+
+
+def claims(name=None, host=None, tgt="*", tgt_type="glob", test=False):
     """
     Show what is held: ``claims`` maps each key to the VM and the host that it is held for.
+
+    The hosts are asked as well. If what one holds differs, because a move or a claim was
+    interrupted, the host that has the VM on, or else the only one that defines it, holds it from
+    now on: ``settled`` are these VMs, each with that host. Where a start needs claims,
+    ``unclaimed`` are the keys that VMs which are on have without, by host and VM:
+    :py:func:`claim_running` claims them.
+
+    name, host
+        only what is held for this VM, or by this host
+    tgt, tgt_type
+        the hosts that are asked
+    test
+        true settles nothing, and shows what would be
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run geats.claims
-        salt-run geats.claims host=minion1
+        salt-run geats.claims host=minion1 test=True
     """
     with answer(__context__) as report:
-        held = Claims(__opts__).of(name, host)
+        found = _settling(tgt, tgt_type, name)
+        found.settle(test=test)
+        held = {key: at for key, at in found.granted.items() if host in (None, at.host)}
         report["claims"] = {key: {"vm": at.vm, "host": at.host} for key, at in held.items()}
+        report["settled"] = found.settled
+        report["unclaimed"] = found.unclaimed()
+        report["problems"] = failures(found.problems)
     return report
 
 
@@ -145,8 +197,9 @@ def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
         if test:
             report["steps"] = fleet.would_start(host, wanted)
         else:
-            hold(store, ask, holder, keys)
-            report["steps"] = said_by(ask, host, "geats.start", name, spec=spec)
+            with store.working_on(name):
+                hold(store, ask, holder, keys)
+                report["steps"] = said_by(ask, host, "geats.start", name, spec=spec)
             _tell("create", {"name": name, "host": host, "keys": [*keys], "spec": hidden(spec)})
     return report
 
@@ -233,6 +286,11 @@ def recover(host, fenced=False, tgt="*", tgt_type="glob", test=False, **rules):
         left = (f"{vm}: {why}" for vm, why in report["left"].items())
         report["problems"] = failures(unheard, left)
     return report
+
+
+def _settling(tgt, tgt_type, name=None):
+    store, ask = Claims(__opts__), asking(__salt__, "list")
+    return Settling.of(store, asking(__salt__, tgt_type), ask, tgt, name)
 
 
 def _moved(moves, test, how):

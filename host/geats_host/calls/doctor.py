@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from geats_core.declared.config import HostConfig, parse_config
+from geats_core.fleet.settling import HostClaims
 from geats_core.reading.fields import VM_NAME
 from geats_core.vm.idmap import sharing
 from geats_core.vm.observation import definitions
@@ -32,8 +33,10 @@ from geats_host.inputs.configuration import MEND
 from geats_host.linux.mounts import fstype_of
 from geats_host.linux.subordinate_ids import subordinate_ids
 from geats_host.linux.unit_files import SERVICE
+from geats_host.observing import held_claims
 from geats_host.plugins.entry_points import pools_of
 
+CLAIM = "salt-run geats.claim_running, on the Salt master"
 OWN_IDS = "give each an idmap of its own, if one may not reach files and processes of another"
 UNITS = "geats units"
 OF_DIRECTORIES = ("btrfs", "directory", "overlay")
@@ -56,6 +59,7 @@ def examine(raw: object, tree: HostFiles | None = None) -> tuple[Finding, ...]:
         *looks(tree, _mounting(raw)),
         _units(raw, tree),
         *_shared_ids(raw, tree),
+        *_unclaimed(raw),
         *_mapped_ids(raw, tree),
         *_disk_folders(raw, tree),
         *(_trials(raw) if tree.is_this_host else ()),
@@ -141,6 +145,18 @@ def _shared_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
     for names in sharing(maps):
         found = f"{', '.join(names)} have the same ids on the host"
         yield Finding("ids of guests", Health.WARNING, found, OWN_IDS)
+
+
+def _unclaimed(raw: object) -> Iterator[Finding]:
+    """VMs that were on before their claims were required: another VM may get what they have."""
+    try:
+        host = Host.from_config(raw)
+        seen, held = host.observe_all(), held_claims.held(host.registry)
+    except (Refused, HostError):  # which others tell
+        return
+    for vm, keys in HostClaims.seen(held, seen, host.config.policy).without().items():
+        found = f"{vm} is on, and this host does not hold {', '.join(keys)} for it"
+        yield Finding("claims", Health.WARNING, found, CLAIM)
 
 
 def _paths(raw: object, types: Collection[str]) -> Iterator[tuple[str, Path]]:

@@ -1,13 +1,15 @@
 """The claims of a fleet, in the cache of its Salt master: see ``geats_core.fleet.claiming``.
 
 The master's own cache holds one entry for each claim, in whatever store ``cache`` of its
-configuration names. What changes claims has a lock of that master meanwhile: so of two that want
-the same, one gets it, and the other is told who has it.
+configuration names, and one for each VM: the keys that may be held for it, at least those that are.
+What changes claims has a lock of that master meanwhile: so of two that want the same, one gets it,
+and the other is told who has it. What asks hosts as well has a lock for that VM.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,12 @@ from geats_core.fleet.placement import Candidate
 from geats_core.vm.claims import running_spec
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
-from geats_host.errors import HostError, Refused
+from geats_host.errors import Busy, HostError, Refused
 from geats_host.for_salt.fleet import Ask, said_by
 from geats_host.locks import file_locks
 
 BANK = "geats/claims"
+OF_VMS = "geats/claims_of_vms"
 REMEMBER = "geats.claimed"  # by which a host is told what it holds
 
 
@@ -35,12 +38,18 @@ class Claims:
 
     def of(self, vm: str | None = None, host: str | None = None) -> dict[str, Holder]:
         """All that is held, or what is held for a VM, or by a host."""
-        found = {key: self._holder(key) for key in sorted(self.cache.list(BANK))}
+        keys = self.cache.list(BANK) if vm is None else self._keys(vm)
+        found = {key: self.holder(key) for key in sorted(keys)}
         return {
             key: holder
             for key, holder in found.items()
             if holder is not None and vm in (None, holder.vm) and host in (None, holder.host)
         }
+
+    def holder(self, key: str) -> Holder | None:
+        """Who holds it."""
+        kept = self.cache.fetch(BANK, key)
+        return Holder(vm=kept["vm"], host=kept["host"]) if kept else None
 
     def claim(self, wanted: Holder, keys: Collection[str]) -> None:
         """Hold *keys*. Raises ``Refused``, with nothing changed, if others hold some of them."""
@@ -50,7 +59,7 @@ class Claims:
 
     def check(self, wanted: Holder, keys: Collection[str]) -> None:
         """Raise ``Refused`` if others hold some of *keys*."""
-        known = ((key, self._holder(key)) for key in keys)
+        known = ((key, self.holder(key)) for key in keys)
         holders = {key: holder for key, holder in known if holder is not None}
         problems = tuple(held_by_others(wanted, keys, holders))
         if problems:
@@ -65,8 +74,26 @@ class Claims:
         """Hold these no longer; those that another one has stay its own."""
         with self._alone():
             for key in keys:
-                if self._holder(key) == holder:
+                if self.holder(key) == holder:
                     self.cache.flush(BANK, key)
+            left = [key for key in self._keys(holder.vm) if self.holder(key) is not None]
+            self._remember_keys(holder.vm, left)
+
+    def find_again(self, held: Mapping[str, Holder]) -> None:
+        """Remember by VM what is held, should that have been lost, as in a store from before."""
+        by_vm: dict[str, set[str]] = {}
+        for key, holder in held.items():
+            by_vm.setdefault(holder.vm, set()).add(key)
+        for vm, keys in by_vm.items():
+            if not keys <= {*self._keys(vm)}:
+                with self._alone():
+                    self._remember_keys(vm, keys.union(self._keys(vm)))
+
+    @contextmanager
+    def working_on(self, vm: str) -> Iterator[None]:
+        """Raise ``Busy`` if another call of this master works on what is held for a VM."""
+        with file_locks.passing(self.run_dir, "vms", vm, partial(_take, vm)):
+            yield
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -74,13 +101,25 @@ class Claims:
             file_locks.take(descriptor, "the claims of this master")
             yield
 
-    def _holder(self, key: str) -> Holder | None:
-        kept = self.cache.fetch(BANK, key)
-        return Holder(vm=kept["vm"], host=kept["host"]) if kept else None
-
     def _store(self, holder: Holder, keys: Collection[str]) -> None:
+        self._remember_keys(holder.vm, {*keys, *self._keys(holder.vm)})
         for key in keys:
             self.cache.store(BANK, key, {"vm": holder.vm, "host": holder.host})
+
+    def _keys(self, vm: str) -> list[str]:
+        """What is held for a VM, and maybe more: whoever is interrupted leaves too many."""
+        return list(self.cache.fetch(OF_VMS, vm) or ())
+
+    def _remember_keys(self, vm: str, keys: Collection[str]) -> None:
+        if keys:
+            self.cache.store(OF_VMS, vm, sorted(keys))
+        else:
+            self.cache.flush(OF_VMS, vm)
+
+
+def _take(vm: str, descriptor: int) -> None:
+    if not file_locks.is_taken(descriptor):
+        raise Busy(vm, file_locks.holders_of(descriptor))
 
 
 def wanted_keys(candidate: Candidate, name: str, spec: VMSpec | None = None) -> tuple[str, ...]:
@@ -105,7 +144,8 @@ def would_hold(claims: Claims, ask: Ask, wanted: Holder, keys: Collection[str]) 
 def hold(claims: Claims, ask: Ask, wanted: Holder, keys: Collection[str]) -> None:
     """Claim *keys*, tell the host, and give back what it held for that VM and needs no longer.
 
-    Another host that held something for this VM lets go, unless it has the VM on.
+    Another host that held something for this VM lets go, unless it has the VM on. Who calls this
+    has ``working_on`` the VM.
     """
     own = claims.of(wanted.vm)
     claims.check(wanted, [key for key in keys if key not in own])
@@ -119,11 +159,12 @@ def hold(claims: Claims, ask: Ask, wanted: Holder, keys: Collection[str]) -> Non
 
 def give_back(claims: Claims, ask: Ask, holder: Holder, *, fenced: bool) -> list[str]:
     """Release all that is held for a VM: first by the host, unless it is *fenced*."""
-    keys = [*claims.of(holder.vm, holder.host)]
-    if not fenced:
-        said_by(ask, holder.host, REMEMBER, {holder.vm: []})
-    claims.release(holder, keys)
-    return keys
+    with claims.working_on(holder.vm):
+        keys = [*claims.of(holder.vm, holder.host)]
+        if not fenced:
+            said_by(ask, holder.host, REMEMBER, {holder.vm: []})
+        claims.release(holder, keys)
+        return keys
 
 
 @dataclass(slots=True)
@@ -162,10 +203,11 @@ def moving(claims: Claims, ask: Ask, vm: str, source: str, target: str) -> Itera
     The VM itself is never on both, so both may know it. If an earlier try brought the VM to the
     target already, and nobody says from where, that is known from who holds it.
     """
-    if source == target:
-        others = {each.host for each in claims.of(vm).values()} - {target}
-        source = next(iter(sorted(others)), source)
-    keys = [*claims.of(vm, source)]
-    if keys:
-        said_by(ask, target, REMEMBER, {vm: keys})
-    yield Moving(claims, ask, vm, source, target, keys)
+    with claims.working_on(vm):
+        if source == target:
+            others = {each.host for each in claims.of(vm).values()} - {target}
+            source = next(iter(sorted(others)), source)
+        keys = [*claims.of(vm, source)]
+        if keys:
+            said_by(ask, target, REMEMBER, {vm: keys})
+        yield Moving(claims, ask, vm, source, target, keys)

@@ -117,10 +117,11 @@ class Recovery:
     def _start(self, vm: str, archive: Found) -> None:
         """Import it, let what the lost host held for it go there, and start it."""
         host, keys = archive.host, keys_of(archive.spec)
-        said_by(self.ask, host, "geats.import_", archive.path)
-        self.claims.move(vm, self.lost, host)
-        hold(self.claims, self.ask, Holder(vm=vm, host=host), keys)
-        said_by(self.ask, host, "geats.start", vm)
+        with self.claims.working_on(vm):
+            said_by(self.ask, host, "geats.import_", archive.path)
+            self.claims.move(vm, self.lost, host)
+            hold(self.claims, self.ask, Holder(vm=vm, host=host), keys)
+            said_by(self.ask, host, "geats.start", vm)
 
 
 def _found(exports: Mapping[str, Any]) -> dict[str, list[Found]]:
