@@ -28,6 +28,13 @@ def test_files_and_directories_are_included_as_liblxc_does(tmp_path: Path) -> No
     assert said(f"lxc.include = {tmp_path}/none.d/\nlxc.include = /dev/null\n") == ([], ())
 
 
+def test_files_that_include_each_other_are_not_read_without_end(tmp_path: Path) -> None:
+    files = [f"{tmp_path}/{number}" for number in range(60)]
+    for file in files:
+        Path(file).write_text("".join(f"lxc.include = {each}\n" for each in files))
+    assert said(f"lxc.include = {files[0]}\n") == ([], (files[0],))
+
+
 def test_what_is_no_file_or_too_much_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

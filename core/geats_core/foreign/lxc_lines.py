@@ -158,6 +158,21 @@ def included_by(text: str) -> tuple[str, ...]:
     return tuple(_included(own_lines(text)))
 
 
+def bounded(includes: Includes, most: int) -> Includes:
+    """Those of *includes* that come to at most *most* characters, with all that each includes.
+
+    A file counts as often as liblxc reads it; and what includes itself has no end.
+    """
+    named = {
+        value: [each for _, text in files for each in included_by(text) if each in includes]
+        for value, files in includes.items()
+    }
+    known: dict[str, int] = {}
+    for value in includes:
+        _count(value, includes, named, known, most)
+    return {value: files for value, files in includes.items() if known[value] <= most}
+
+
 def settled(lines: Sequence[Line], standard: str, name: str) -> tuple[Line, ...]:
     """*lines* without those that a tool copied from *standard*: these become an include of *name*.
 
@@ -177,6 +192,35 @@ def is_of_lxc(text: str) -> bool:
 
 def _included(lines: Iterable[Line]) -> Iterator[str]:
     return (line.value for line in lines if line.key == INCLUDE and line.value)
+
+
+def _count(
+    value: str,
+    includes: Includes,
+    named: Mapping[str, Sequence[str]],
+    known: dict[str, int],
+    most: int,
+) -> int:
+    """How many characters it comes to; what is left out comes to none for what includes it."""
+    if value not in known:
+        known[value] = most + 1  # as long as it is not known: if it is met again, it has no end
+        inner = [_count(each, includes, named, known, most) for each in named[value]]
+        if not _leads_to(value, named):
+            own = sum(len(text) for _, text in includes[value])
+            total = own + sum(each for each in inner if each <= most)
+            known[value] = min(total, most + 1)
+    return known[value]
+
+
+def _leads_to(value: str, named: Mapping[str, Sequence[str]]) -> bool:
+    """Whether it includes itself, at however many removes."""
+    wanted, seen = [*named[value]], {""}
+    while wanted:
+        each = wanted.pop()
+        if each not in seen:
+            seen.add(each)
+            wanted += named[each]
+    return value in seen
 
 
 def _within(line: Line, includes: Includes, above: tuple[str, ...]) -> Iterator[Line]:

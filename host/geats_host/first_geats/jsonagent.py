@@ -9,6 +9,7 @@ becomes the data alone; the exit code says how it went.
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from enum import IntEnum
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from geats_core.first_geats.answers import ACTIONS, WITH_DEFINITION
 from geats_host.errors import HostError, Refused
 from geats_host.first_geats import requests
 from geats_host.host import Host
+from geats_host.inputs.yaml_text import LARGEST_BYTES
 
-LARGEST = 16 << 20
 ALL_ACTIONS = ("status", "info", *ACTIONS)
 
 
@@ -51,7 +52,8 @@ def run(files: Sequence[str]) -> int:
         print("usage: geats_jsonagent [REQUEST_FILE ANSWER_FILE]", file=sys.stderr)
         return Ended.OTHER_ERROR
     try:
-        text = Path(files[0]).read_bytes() if files else sys.stdin.buffer.read(LARGEST + 1)
+        with Path(files[0]).open("rb") if files else nullcontext(sys.stdin.buffer) as opened:
+            text = opened.read(LARGEST_BYTES + 1)
         data = answered(requests.this_host(None, "geats_jsonagent"), _read(text))
         answer: object = data if files else {"success": True, "data": data}
         code = Ended.OK
@@ -73,8 +75,8 @@ def _code(error: Exception) -> Ended:
 
 
 def _read(text: bytes) -> Mapping[str, object]:
-    if len(text) > LARGEST:
-        raise WrongRequest(Ended.INVALID_DATA, f"is larger than {LARGEST >> 20} MiB")
+    if len(text) > LARGEST_BYTES:
+        raise WrongRequest(Ended.INVALID_DATA, f"is larger than {LARGEST_BYTES >> 20} MiB")
     try:
         request = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -5,12 +5,12 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from geats_core.foreign.lxc_lines import Files, OnHost, all_lines, included_by, own_lines
+from geats_core.foreign.lxc_lines import Files, OnHost, all_lines, bounded, included_by, own_lines
 from geats_core.foreign.lxc_mounts import ENTRY, entry_of
 from geats_core.vm.lxc_config import COMMON, USERNS
 from geats_host.linux.cgroup_version import is_v2
 
-LARGEST_BYTES = 1 << 20  # of one file, and of all
+LARGEST_BYTES = 1 << 20  # of one file, of all, and of what an include comes to
 MOST = 256  # files
 ENDING = ".conf"  # of the files of a directory that liblxc reads
 
@@ -28,6 +28,7 @@ def on_host(texts: Iterable[str]) -> OnHost:
             includes[value] = files
             left -= sum(len(text) for _, text in files)
             wanted += [each for _, text in files for each in included_by(text)]
+    includes = dict(bounded(includes, LARGEST_BYTES))
     lines = (line for text in texts for line in all_lines([*own_lines(text)], includes))
     entries = (entry_of(line.value, ()) for line in lines if line.key == ENTRY)
     sources = {entry.source for entry in entries if entry is not None}

@@ -6,6 +6,7 @@ from geats_core.foreign.lxc_lines import (
     Includes,
     Line,
     all_lines,
+    bounded,
     included_by,
     is_of_lxc,
     lines_of,
@@ -86,6 +87,19 @@ def test_what_is_not_there_or_includes_itself_is_passed_over() -> None:
     text = "lxc.include = /a\n"
     assert pairs(text, round_) == [("lxc.tty.max", "1")]
     assert unread([*own_lines(text)], round_) == ("/gone",)
+
+
+def test_what_includes_itself_or_comes_to_too_much_is_not_read() -> None:
+    def files(*names: str) -> str:
+        return "".join(f"lxc.include = {name}\n" for name in names)
+
+    twice: Includes = {f"/{n}": ((f"/{n}", files(f"/{n + 1}", f"/{n + 1}")),) for n in range(40)}
+    kept = bounded({**twice, "/40": (("/40", "lxc.tty.max = 1\n"),)}, 4096)
+    assert {*twice} - {*kept} == {"/33", "/26", "/19", "/12", "/5"}
+    assert unread([*own_lines(files("/34", "/33"))], kept) == ("/33",)
+    all_ = [f"/{n}" for n in range(200)]
+    others: Includes = {name: ((name, files(*all_)),) for name in all_}
+    assert bounded({**others, "/a": (("/a", files("/1", "/gone")),)}, 4096).keys() == {"/a"}
 
 
 def test_what_a_tool_wrote_out_of_lxcs_own_file_is_an_include_of_it() -> None:

@@ -10,8 +10,9 @@ from typing import TypeAlias
 import pytest
 import yaml
 
-from geats_host.first_geats.jsonagent import LARGEST, main, run
+from geats_host.first_geats.jsonagent import main, run
 from geats_host.inputs import configuration
+from geats_host.inputs.yaml_text import LARGEST_BYTES
 from tests.memory_host import memory_config
 
 Answer: TypeAlias = dict[str, object]
@@ -69,7 +70,7 @@ def test_a_controller_takes_a_vm_through_its_life(ask: Ask) -> None:
     [
         (b"{", "invalid_data", "is not valid JSON"),
         (b"[]", "invalid_data", "must be an object"),
-        (b" " * (LARGEST + 1), "invalid_data", "is larger than 16 MiB"),
+        (b" " * (LARGEST_BYTES + 1), "invalid_data", "is larger than 16 MiB"),
         ({"action": "jump"}, "unknown_action", "action: must be one of"),
         ({"action": "start"}, "missing_data", "Missing vm_name parameter"),
         (of_vm("define"), "missing_data", "Missing definition parameter"),
@@ -97,3 +98,12 @@ def test_files_are_answered_as_mcollective_had_it(
     monkeypatch.setattr(sys, "argv", ["geats_jsonagent", "one"])
     with pytest.raises(SystemExit, match="5"):
         main()
+
+
+@pytest.mark.usefixtures("config")
+def test_a_request_file_without_end_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["/dev/zero", f"{tmp_path}/answer"]) == 4
+    assert "is larger than 16 MiB" in capsys.readouterr().err
+    assert not (tmp_path / "answer").exists()
