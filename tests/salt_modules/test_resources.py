@@ -74,6 +74,18 @@ def test_a_vm_can_be_found_by_its_name_on_any_host(web01, connection):
     assert connection["geats.grains"]() == {"geats": {"host": "a", "vm": "web01"}}
 
 
+def test_a_vm_can_be_found_by_its_labels(opts, web01, connection, modules):
+    geats = opts["pillar"]["geats"]
+    spec = {"driver": "memory", "template": "debian"}
+    modules["geats.define"]("web01", {**spec, "labels": {"owner": "ada"}})
+    geats["vms"]["web01"] = {**spec, "labels": {"owner": "bob"}}
+    assert connection["geats.grains"]()["geats"]["labels"] == {"owner": "bob"}
+    geats["vms"]["web01"] = {**spec, "labels": 5}
+    assert connection["geats.grains"]() == {"geats": {"host": "a", "vm": "web01"}}
+    del geats["vms"]["web01"]
+    assert connection["geats.grains"]()["geats"]["labels"] == {"owner": "ada"}
+
+
 def test_only_what_is_for_a_single_vm_is_there(web01):
     web01["test.ping"]()
     kinds = {name.partition(".")[0] for name in web01}

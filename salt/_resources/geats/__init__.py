@@ -42,11 +42,14 @@ def discover(opts):
 
 def grains():
     """
-    Return the grains of the VM for targeting: the name of its host's minion, and its own name.
+    Return the grains of the VM for targeting: the name of its host's minion, its own name, and its
+    labels.
 
     :rtype: dict
     """
-    return {"geats": {"host": __opts__["id"], "vm": _vm()}}
+    found = {"host": __opts__["id"], "vm": _vm()}
+    labels = resources.labels_of(_vm(), __opts__, __opts__["pillar"])
+    return {"geats": {**found, **({"labels": labels} if labels else {})}}
 
 
 def call(function, job, tell=None, **arguments):
