@@ -1,6 +1,9 @@
 """The order of the suites, and how Hypothesis runs in all of them."""
 
 import os
+import stat
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -18,3 +21,12 @@ settings.load_profile("geats")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the host suite last: it leaves the machine's network for the rest of the process."""
     items.sort(key=lambda item: "tests/real/" in item.path.as_posix())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_all_programs_share() -> Iterator[None]:
+    """The folder for temporary files stays as it is: others of this machine need it as well."""
+    before = stat.S_IMODE(os.stat(tempfile.gettempdir()).st_mode)
+    yield
+    after = stat.S_IMODE(os.stat(tempfile.gettempdir()).st_mode)
+    assert f"{after:o}" == f"{before:o}", f"a test changed the mode of {tempfile.gettempdir()}"

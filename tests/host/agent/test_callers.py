@@ -69,12 +69,12 @@ def test_strangers_leave_room_for_root(agent: Agent, monkeypatch: pytest.MonkeyP
 
 def test_the_kernel_says_who_calls(agent: Agent) -> None:
     agent.path.parent.chmod(0o755)
-    for parent in agent.path.parents[1:3]:
-        parent.chmod(0o755)
-    argv = [sys.executable, "-S", "-c", ASKING, f"{agent.path}"]
+    folder = os.open(agent.path.parent, os.O_PATH)  # no folder above it is opened to anybody
+    argv = [sys.executable, "-S", "-c", ASKING, f"/proc/self/fd/{folder}/{agent.path.name}"]
     user: dict[str, Any] = {"user": STRANGER, "group": STRANGER, "extra_groups": []}
     user = user if os.getuid() == 0 else {}
-    said = subprocess.run(argv, capture_output=True, text=True, cwd="/", **user)
+    said = subprocess.run(argv, capture_output=True, text=True, cwd="/", pass_fds=[folder], **user)
+    os.close(folder)
     assert "io.geats.Host.NotAllowed" in said.stdout, said.stderr
     if os.getuid() == 0:
         assert agent.client().call("List")["vms"]
