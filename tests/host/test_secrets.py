@@ -4,15 +4,22 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from geats_core import explain, parse_vm, to_json
+from geats_core.jobs import renames
+from geats_core.planning.spec_changes import changes
 from geats_core.plans.codec import encode
-from geats_core.plans.explain import host_plan_to_plain, table, why
+from geats_core.plans.explain import host_plan_to_plain, short_notes, table, why
+from geats_core.plans.observation_changes import host_differences
+from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import problems_to_plain
+from geats_core.vm.secrets import shown_spec
 from geats_host.calls import inventory, lifecycle, reports
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
@@ -40,11 +47,7 @@ def host(directory: Path, secret: object) -> Host:
 def said(host: Host) -> Iterator[object]:
     """Everything that can be seen of a host while VMs are brought up on it."""
     made = plan_wishes(host, Wishes(wanted({"restart": "never"})))
-    yield explain(made.plan)
-    yield table(made.plan)
-    yield host_plan_to_plain(made.plan)
-    yield why(made.plan, "web01")
-    yield reports.host_plan_report(made)
+    yield from said_of(made)
     yield reports.apply_host_report(made, apply_plan(host, made))
     yield inventory.list_report(host)
     yield inventory.info_report(host, "web01")
@@ -54,12 +57,58 @@ def said(host: Host) -> Iterator[object]:
     yield encode(candidate(host))
 
 
+def said_of(made: SavedPlan) -> Iterator[object]:
+    """Everything that can be seen of a plan."""
+    yield explain(made.plan)
+    yield table(made.plan)
+    yield host_plan_to_plain(made.plan)
+    yield why(made.plan, "web01")
+    yield reports.host_plan_report(made)
+    yield short_notes(made.plan)
+
+
 def test_no_secret_is_in_a_plan_a_report_or_the_journal(tmp_path: Path) -> None:
     """When a VM is made, and when its secret changes."""
     shown = [*said(host(tmp_path, CANARY)), *said(host(tmp_path, OTHER))]
     for each in shown:
         assert not any(secret in f"{each} {each!r}" for secret in SECRETS), each
     assert "metadata changed {TOKEN: (hidden)} → {TOKEN: (hidden, and another one)}" in str(shown)
+
+
+def test_no_secret_of_a_line_by_hand_is_told(tmp_path: Path) -> None:
+    here = host(tmp_path, "x")
+    apply_plan(here, plan_wishes(here, Wishes(wanted({})))).unwrap()
+    driver = here.drivers["memory"]
+    assert isinstance(driver, MemoryDriver)
+    shown: list[object] = []
+    for secret in SECRETS:
+        before = here.observe_all()
+        lines = (
+            f"lxc.environment = TOKEN={secret} web01",
+            f"lxc.hook.stop = /bin/x {secret}",
+            f"<devices><graphics passwd='{secret}'/></devices>",
+        )
+        driver.vms["web01"] = replace(driver.vms["web01"], by_hand=lines)
+        removing = plan_wishes(here, Wishes(wanted({"by_hand": "removed"})))
+        shown += [
+            *said(here),
+            *said_of(removing),
+            renames.notes("web01", "web02", here.observe_all(), None),
+            host_differences(before, here.observe_all()),
+        ]
+    for each in shown:
+        assert not any(canary in f"{each} {each!r}" for canary in SECRETS), each
+    assert "lxc.environment = TOKEN=(hidden)" in f"{shown}"
+    assert "what is hidden is otherwise" in f"{shown[-1]}"
+
+
+def test_no_secret_of_a_raw_line_is_told() -> None:
+    now = parse_vm("web", {"template": "d", "raw": [f"lxc.time.password = {CANARY}"]}).unwrap()
+    then = replace(now, raw=(f"lxc.time.password = {OTHER}", "lxc.time.offset.boot = 1s"))
+    new = replace(now, raw=())
+    for each in (shown_spec(now), changes(then, now), changes(new, now), changes(now, new)):
+        assert not any(secret in f"{each}" for secret in SECRETS), each
+    assert "lxc.time.password = (hidden, and another one)" in f"{changes(then, now)[0]}"
 
 
 def test_what_must_make_the_vm_again_holds_the_secret(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ from geats_core.planning.spec_changes import Change, at_least, changes
 from geats_core.planning.steps import Plan
 from geats_core.planning.then import Then
 from geats_core.reading.checked import Checked, Code, Problem, problem
+from geats_core.reading.shown_lines import shown_lines
 from geats_core.vm.claims import would_forget
 from geats_core.vm.devices import differences, is_device, with_devices
 from geats_core.vm.guest_files import guest_digest
@@ -233,7 +234,7 @@ def _define(draft: _Draft, want: VMSpec) -> None:
     elif have.recorded == want and have.defined != want:
         reason = "what the driver has differs from what is recorded"
     elif have.recorded == want:
-        reason = f"lines added by hand should be removed: {'; '.join(have.by_hand)}"
+        reason = f"lines added by hand should be removed: {'; '.join(shown_lines(have.by_hand))}"
     reason = reason or "; ".join(map(str, draft.changes))
     draft.add(Define(want, keep), f"{reason}{_too_late(draft, want)}", draft.changes)
 

@@ -66,6 +66,7 @@ from geats_core.foreign.lxc_values import (
 )
 from geats_core.foreign.settings import root_template
 from geats_core.reading.paths import is_within
+from geats_core.reading.shown_lines import shown_line
 from geats_core.vm import idmap
 from geats_core.vm.lxc_config import COMMON, USERNS
 from geats_core.vm.lxc_config import UNSET as AGAIN
@@ -549,7 +550,11 @@ def _advice(line: Line) -> str:
         return "would have it destroyed once it is off"
     if line.key in NOT_RUN:
         return "geats runs no such hook"
-    return NO_KEY if line.said == line.key else NO_KEY.replace("it to", f"{line.text!r} to", 1)
+    return (
+        NO_KEY
+        if line.said == line.key
+        else NO_KEY.replace("it to", f"{shown_line(line.text)!r} to", 1)
+    )
 
 
 def file_of(key: str) -> tuple[str, str] | None:

@@ -52,6 +52,7 @@ from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem
 from geats_core.reading.fields import bind_source
 from geats_core.reading.paths import is_within
+from geats_core.reading.shown_lines import shown_line
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.lxc_config import unwritable
 from geats_core.vm.observation import Observation, Power, Stage
@@ -253,7 +254,7 @@ def _line_problems(
         message = "would have it destroyed once it is off: take the line out"
         yield Problem(f"{file}: lxc.ephemeral", message)
     for line in unwritable(keep):
-        yield Problem(file, f"cannot be kept as it is: {line!r}")
+        yield Problem(file, f"cannot be kept as it is: {shown_line(line)!r}")
 
 
 def cannot_become(called: str, want: VMSpec, have: Observation) -> Iterable[Problem]:

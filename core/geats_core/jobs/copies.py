@@ -49,6 +49,7 @@ from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
 from geats_core.reading.fields import hostname_of
+from geats_core.reading.shown_lines import shown_line, shown_lines
 from geats_core.reading.sizes import format_size
 from geats_core.vm.claims import claims, name_claim
 from geats_core.vm.lxc_config import unwritable
@@ -387,7 +388,11 @@ def make_room(
     keep = tuple(line for line in by_hand if line not in left)
     is_known = have.recorded == have.defined == spec
     if not is_known or have.by_hand != keep or have.copy_of != copy_of:
-        only = f", without lines that are of one VM only: {'; '.join(left)}" if left else ""
+        only = (
+            f", without lines that are of one VM only: {'; '.join(shown_lines(left))}"
+            if left
+            else ""
+        )
         draft.add(Define(spec, keep, copy_of, then), f"{spec.name} is not defined{only}")
     filled = _filled(spec, draft.state)
     others = tuple(volume for volume in spec.volumes if volume is not spec.root)
@@ -505,7 +510,7 @@ def _inconsistent(path: str, manifest: Manifest) -> Iterable[Problem]:
     if packed != sorted(volume.name for volume in manifest.spec.volumes):
         yield Problem(path, "its volumes are not those of its VM")
     for line in unwritable(manifest.by_hand):
-        yield Problem(path, f"it has a line that no config can hold: {line!r}")
+        yield Problem(path, f"it has a line that no config can hold: {shown_line(line)!r}")
 
 
 def _digest(plain: object) -> str:

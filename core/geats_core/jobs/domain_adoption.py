@@ -29,6 +29,7 @@ from geats_core.planning.draft import Draft
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem, problems_of
+from geats_core.reading.shown_lines import shown_line
 from geats_core.vm import hardware
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Stage
@@ -137,7 +138,10 @@ def _planned(
             draft.add(action, "it is a disk of the domain")
     replaced = [line for line in found.keep if _is_replaced(line, found, want)]
     keep = tuple(line for line in found.keep if line not in replaced)
-    told = [*found.told, *(f"{line}: the description takes its place" for line in replaced)]
+    told = [
+        *found.told,
+        *(f"{shown_line(line)}: the description takes its place" for line in replaced),
+    ]
     adopt = Adopt(want, running, keep, found.sha256, found.called)
     draft.add(adopt, f"{ASKED_FOR} ({'; '.join(told)})" if told else ASKED_FOR)
     return planned_on(draft, want, running, facts)

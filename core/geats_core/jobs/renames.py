@@ -27,6 +27,7 @@ from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem, within
+from geats_core.reading.shown_lines import shown_line
 from geats_core.vm import hardware
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Renaming, definitions
@@ -98,7 +99,8 @@ def notes(
     """
     have = observations.get(name, Observation())
     said = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")  # and not as a part of a word
-    lines = [f"a line by hand keeps the name {name}: {e}" for e in have.by_hand if said.search(e)]
+    keeping = [shown_line(line) for line in have.by_hand if said.search(line)]
+    lines = [f"a line by hand keeps the name {name}: {line}" for line in keeping]
     waiting = sorted(
         each
         for each, seen in observations.items()

@@ -13,6 +13,7 @@ from geats_core.planning.steps import Plan, Step
 from geats_core.plans.codec import DO, encode, names_of
 from geats_core.plans.opened import opened
 from geats_core.reading.checked import Checked, Code, problem, shown
+from geats_core.reading.shown_lines import shown_line, shown_lines
 from geats_core.vm.spec import VMSpec
 
 AnyPlan: TypeAlias = Plan | HostPlan
@@ -90,7 +91,7 @@ def _pending(plan: Plan) -> list[str]:
 def _kept(line: str, plan: Plan) -> str:
     won = [key for each, key in plan.wins if each == line]
     wins = f" (it wins over {won[0]} of the description)" if won else ""
-    return f"kept in {plan.name}, added by hand: {line}{wins}"
+    return f"kept in {plan.name}, added by hand: {shown_line(line)}{wins}"
 
 
 def _stray(stray: Stray) -> str:
@@ -192,8 +193,8 @@ def plan_to_plain(plan: Plan) -> dict[str, object]:
         "steps": list(map(step_to_plain, plan.steps)),
         "changes": changes_to_plain(plan.changes),
         "pending": changes_to_plain(plan.pending),
-        "by_hand": list(plan.by_hand),
-        "wins": dict(plan.wins),
+        "by_hand": list(shown_lines(plan.by_hand)),
+        "wins": {shown_line(line): key for line, key in plan.wins},
     }
 
 

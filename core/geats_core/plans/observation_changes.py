@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from geats_core.planning.spec_changes import changes
+from geats_core.reading.shown_lines import shown_lines
 from geats_core.reading.sizes import format_size
 from geats_core.vm.observation import ForeignNic, Observation, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import VMSpec
@@ -33,7 +34,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         ("to freeze", _yes(then.to_freeze), _yes(now.to_freeze)),
         ("locked", _yes(then.locked), _yes(now.locked)),
         ("half locked", _yes(then.half_locked), _yes(now.half_locked)),
-        ("by_hand", _lines(then.by_hand), _lines(now.by_hand)),
+        ("by_hand", *_by_hand(then.by_hand, now.by_hand)),
         ("foreign", _yes(then.foreign), _yes(now.foreign)),
         ("foreign nics", _nics(then.foreign_nics), _nics(now.foreign_nics)),
         ("drivers", _lines(then.drivers), _lines(now.drivers)),
@@ -49,6 +50,13 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         *_volumes(name, then.volumes, now.volumes),
         *_missing(name, then.missing, now.missing),
     )
+
+
+def _by_hand(then: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, str]:
+    """The lines before and now; what differs only in what is hidden is told as that."""
+    before, after = _lines(shown_lines(then)), _lines(shown_lines(now))
+    only_hidden = then != now and before == after
+    return before, f"{after} (what is hidden is otherwise)" if only_hidden else after
 
 
 def _specs(path: str, then: VMSpec | None, now: VMSpec | None) -> Iterable[str]:

@@ -12,13 +12,13 @@ from typing import TypeAlias
 
 from returns.result import Success
 
+from geats_core.reading.shown_lines import HIDDEN, shown_line, shown_lines
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import VMSpec
 
 Plain: TypeAlias = dict[object, object]
 
-HIDDEN = "(hidden)"
 HIDDEN_AND_NEW = "(hidden, and another one)"
 SECRETS = ("metadata", "environment")  # the fields whose values may be secret
 
@@ -31,9 +31,15 @@ def shown_spec(spec: VMSpec) -> dict[str, object]:
 def hidden(plain: Mapping[str, object]) -> dict[str, object]:
     """What people write, with something else in place of each value that may be secret."""
     names = {key: plain[key] for key in SECRETS if key in plain}
-    return {**plain} | {
+    shown = {
         key: dict.fromkeys(each, HIDDEN) for key, each in names.items() if isinstance(each, dict)
     }
+    raw = {"raw": [*shown_lines(_lines(plain["raw"]))]} if "raw" in plain else {}
+    return {**plain, **shown, **raw}
+
+
+def _lines(raw: object) -> list[str]:
+    return [line for line in raw if isinstance(line, str)] if isinstance(raw, list) else []
 
 
 def shown_change(old: object, new: object) -> tuple[object, object]:
@@ -47,6 +53,22 @@ def shown_change(old: object, new: object) -> tuple[object, object]:
     )
 
 
+def shown_raw(old: object, new: object) -> tuple[object, object]:
+    """Lines of LXC before and after a change, without what of them may be secret."""
+    before, now = _lines(old), _lines(new)
+    known = {shown_line(line) for line in before}
+
+    def after(line: str) -> str:
+        text = shown_line(line)
+        other = line not in before and text in known
+        return text.replace(HIDDEN, HIDDEN_AND_NEW) if other else text
+
+    return (
+        old if old is None else [shown_line(line) for line in before],
+        new if new is None else [after(line) for line in now],
+    )
+
+
 def without_secrets(spec: VMSpec) -> VMSpec:
     """*spec* for those who have to reckon with it, and need not make it."""
     return replace(spec, metadata=(), program=replace(spec.program, environment=()))
@@ -56,6 +78,7 @@ def observed_without_secrets(have: Observation) -> Observation:
     """The same for everything that is known about a VM."""
     return replace(
         have,
+        by_hand=shown_lines(have.by_hand),
         recorded=have.recorded and without_secrets(have.recorded),
         defined=have.defined and without_secrets(have.defined),
         in_effect=have.in_effect and without_secrets(have.in_effect),

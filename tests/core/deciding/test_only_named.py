@@ -227,5 +227,6 @@ def test_a_vm_that_is_frozen_again_or_off_already_loses_nothing() -> None:
     off, held = HostPolicy(at_most=0), [replace(WEB, power=PowerWish.FROZEN)]
 
     assert planned(described(*held), {}, None, off).steps
+    assert planned(described(*held), at(Target.STOPPED, WEB), None, off).steps
     assert planned(described(*held), at(Target.FROZEN, WEB), None, off).steps
     assert planned(described(*OFF), at(Target.STOPPED, *ALL), None, off).steps

@@ -109,5 +109,5 @@ def test_a_plan_with_nothing_to_do_still_says_what_is_not_as_described() -> None
     made = plan(Goal(name="web01", target=Target.STOPPED, spec=WEB), have).unwrap()
     assert made == Plan(name="web01", by_hand=have.by_hand, wins=((line, "memory"),))
     assert f"added by hand: {line} (it wins over memory of the description)" in explain(made)
-    assert "added by hand: lxc.environment = A=1" in explain(made)
+    assert "added by hand: lxc.environment = A=(hidden)" in explain(made)
     assert plan_to_plain(made)["wins"] == {line: "memory"}

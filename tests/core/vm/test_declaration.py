@@ -1,7 +1,8 @@
 """What declares a VM as it is: the same when it is read again, and no more than it must be."""
 
+from geats_core.reading.shown_lines import HIDDEN
 from geats_core.vm.parse import parse_vm
-from geats_core.vm.secrets import HIDDEN, declaration
+from geats_core.vm.secrets import declaration
 from tests.core.hosts import vm
 
 RICH: dict[str, object] = {
