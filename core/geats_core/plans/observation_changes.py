@@ -83,6 +83,18 @@ def _volumes(name: str, then: tuple[VolumeSeen, ...], now: tuple[VolumeSeen, ...
                 for field in before
                 if before[field] != after[field]
             )
+            yield from _guests(path, old[path], new[path])
+
+
+def _guests(path: str, then: VolumeSeen, now: VolumeSeen) -> Iterable[str]:
+    """What the guest was configured from may be secret, so its digest is not told."""
+    was, is_ = "configured" if then.guest else "none", "configured" if now.guest else "none"
+    if then.guest != now.guest:
+        yield f"{path}.guest: was {was}, is {is_}{' otherwise' if was == is_ else ''}"
+    before = {snapshot.name: snapshot.guest for snapshot in then.snapshots}
+    for each in now.snapshots:
+        if before.get(each.name, each.guest) != each.guest:
+            yield f"{path}.snapshots: {each.name} is of a guest that is configured otherwise"
 
 
 def _missing(
@@ -100,11 +112,9 @@ def _plain(seen: VolumeSeen) -> dict[str, str]:
         "active": _yes(seen.active),
         "size": "not set" if seen.size_bytes is None else format_size(seen.size_bytes),
         "template": seen.template or "none",
-        "guest": seen.guest or "none",
         "unreadable": seen.unreadable or "no",
         "snapshots": _lines(
-            f"{s.name} ({s.taken_s}, {s.stage.name.lower()}, {s.template}, {s.guest})"
-            for s in seen.snapshots
+            f"{s.name} ({s.taken_s}, {s.stage.name.lower()}, {s.template})" for s in seen.snapshots
         ),
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Event
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ from geats_core.plans.plan_files import fingerprint as fingerprint_of
 from geats_core.reading.checked import Code, Problem, shown
 from geats_core.reading.fields import boolean, vm_name
 from geats_core.reading.mappings import Raw
+from geats_core.vm.secrets import SECRETS
 from geats_host.agent.faults import Fault
 from geats_host.calls import lifecycle, reports, several_vms
 from geats_host.calls.in_turn import in_turn
@@ -27,6 +29,7 @@ from geats_host.metrics.timings import timed
 from geats_host.planning.goals import wishes
 from geats_host.planning.plans import plan_wishes
 from geats_host.registry import Outcome
+from geats_host.registry.host_keys import keyed
 
 Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
 NO_ACCESS = Access()
@@ -53,10 +56,11 @@ class Terms:
     may_lose_data: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planned:
     """A plan, and what is told of it."""
 
+    host: Host
     made: SavedPlan
 
     @property
@@ -65,10 +69,15 @@ class Planned:
         plan = reports.host_plan_report(self.made)
         return {"plan": plan, "fingerprint": self.fingerprint}
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Of the plan and of all that it was made from."""
-        return fingerprint_of(self.made)
+        """Of the plan and of all that it was made from; only this host can tell from what."""
+        return keyed(self.host.registry, fingerprint_of(self.made))
+
+
+def tells_secrets(spec: object) -> bool:
+    """Whether a plan for *spec* tells whether secrets of a VM are those that the spec says."""
+    return isinstance(spec, dict) and not spec.keys().isdisjoint(SECRETS)
 
 
 def planned(host: Host, wish: Wish) -> Planned:
@@ -80,7 +89,7 @@ def planned(host: Host, wish: Wish) -> Planned:
     made = _made(host, wish.verb, names, spec, policies)
     if made.refused and made.plan.is_empty:
         raise Refused(*(problem for problems in made.refused.values() for problem in problems))
-    return Planned(made)
+    return Planned(host, made)
 
 
 def _made(

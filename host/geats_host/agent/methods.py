@@ -114,6 +114,8 @@ def _validate(asked: Asked, name: str | None = None, spec: object = None) -> Ans
 
 
 def _plan(asked: Asked, **wish: Any) -> Answer:
+    if applying.tells_secrets(wish.get("spec")):
+        asked.check(Right.APPLY)  # else a reader could try what they may be
     with timed("plan"):
         return applying.planned(asked.host, applying.Wish(**wish)).report
 

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from geats_core.plans.plan_files import fingerprint
 from geats_host.agent import callers, listening
+from geats_host.planning.goals import wishes
+from geats_host.planning.plans import plan_wishes
 from tests.host.agent.conftest import Agent, Client, Error
 
 STRANGER = 65534
@@ -96,6 +99,21 @@ def test_groups_may_what_the_configuration_says_of_them(agent: Agent, root: Clie
     assert {entry["origin"] for entry in entries} == {"agent, called by user1002"}
     owner = agent.client_of(1003, "operators", "owners")
     assert owner.apply(names=["web01"], verb="deprovision")["vms"]["web01"]["done"]
+
+
+def test_who_may_only_read_cannot_try_what_a_secret_is(agent: Agent, root: Client) -> None:
+    allow(agent, monitoring=["read"], operators=["read", "apply"])
+    reader, operator = (agent.client_of(1001, of) for of in ("monitoring", "operators"))
+    spec: dict[str, Any] = {"driver": "memory", "template": "debian"}
+    assert reader.call("Plan", names=["new01"], spec=spec)["plan"]
+    for key in ("metadata", "environment"):
+        guess = {**spec, key: {"PIN": "1234"}}
+        assert error(reader, "Plan", names=["new01"], spec=guess) == "NotAllowed"
+    assert operator.call("Plan", names=["new01"], spec={**spec, "metadata": {"PIN": "1"}})["plan"]
+    host = agent.host
+    told = root.call("Plan", names=["web01"])["fingerprint"]
+    assert told == root.call("Plan", names=["web01"])["fingerprint"]
+    assert told != fingerprint(plan_wishes(host, wishes({}, ("web01",))))
 
 
 def test_if_the_configuration_is_wrong_only_root_may_anything(agent: Agent, root: Client) -> None:
