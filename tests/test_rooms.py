@@ -14,7 +14,16 @@ REPO = Path(__file__).parents[1]
 # A room is a folder, or a module of the package itself. Each may import those before it.
 ORDERS = {
     "geats_core": (
-        *("reading", "requests", "containers", "vm", "declared", "foreign", "first_geats"),
+        *(
+            "reading",
+            "requests",
+            "containers",
+            "guests",
+            "vm",
+            "declared",
+            "foreign",
+            "first_geats",
+        ),
         *("planning", "deciding", "domains", "proxmox", "incus", "automation"),
         *("hostwide", "plans", "jobs", "fleet"),
         *("actions", "spec", "everyday", "on_demand", ""),  # the names that programs import

@@ -166,6 +166,12 @@ geats:
       # guest_network: auto       # or systemd-networkd, ifupdown, networkmanager, netplan
       metadata:                   # for /etc/firstboot.config in the guest
         ROLE: web server
+      timezone: Europe/Amsterdam
+      ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBx0 admin@example.org]    # of root
+      users:
+        ada: {groups: [sudo], shell: /bin/bash, sudo: true}
+        # bob: {uid: 1200, sudo: asked, password: $6$...}    # a hash, as openssl passwd -6 makes it
+      # minion: {master: salt.example.org, id: web01, config: {log_level: info}, install: false}
 
     db01:
       profile: [small]

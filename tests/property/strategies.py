@@ -37,8 +37,11 @@ from geats_core.containers.isolation import Capabilities, Isolation
 from geats_core.containers.nics import Ipv6, Link, NicType, Rate, Route
 from geats_core.containers.programs import Program
 from geats_core.containers.tmpfs import Tmpfs
+from geats_core.guests.minion import Minion
+from geats_core.guests.users import Sudo, User
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.vm.guest_files import guest_digest
+from geats_core.vm.idmap import unmapped
 from geats_core.vm.lxc_config import LxcFacts
 from geats_core.vm.observation import UNFINISHED_COPY, ForeignNic, Renaming, volumes_in_order
 from geats_core.vm.readiness import CommandProbe, HttpProbe, Ready, TcpProbe
@@ -284,6 +287,30 @@ def asking(spec: VMSpec) -> VMSpec:
     return replace(spec, guest_network=Manager.AUTO) if asks else spec
 
 
+def mapped(spec: VMSpec) -> VMSpec:
+    """The same, without ids of users that no range has."""
+    lacking = {problem.path.split(".")[1] for problem in unmapped(spec)}
+    kept = tuple(replace(u, uid=None) if u.name in lacking else u for u in spec.users)
+    return replace(spec, users=kept)
+
+
+users = st.builds(
+    User,
+    name=st.sampled_from(["ada", "bob"]),
+    uid=st.sampled_from([None, 1000, 2000]),
+    groups=st.sampled_from([(), ("adm", "games")]),
+    shell=st.sampled_from(["", "/bin/bash"]),
+    sudo=st.sampled_from(Sudo),
+    password=st.sampled_from(["", "$6$salt$hash", "$y$j9T$salt$other"]),
+    ssh_keys=st.sampled_from([(), ("ssh-ed25519 AAAA ada",)]),
+)
+minions = st.builds(
+    Minion,
+    masters=st.sampled_from([("salt",), ("salt", "2001:db8::1")]),
+    id=st.sampled_from(["", "web.example.org"]),
+    config=st.sampled_from(["{}", '{"log_level": "info"}', '{"log_level": "debug"}']),
+    install=st.booleans(),
+)
 hooks = st.builds(
     Hook, kind=st.sampled_from(HookKind), program=st.sampled_from(["/etc/geats/a", "/etc/geats/b"])
 )
@@ -300,6 +327,10 @@ specs = st.builds(
     nics=nic_tuples,
     dns=st.just(Dns()) | dnses,
     metadata=st.just(()) | metadata,
+    timezone=st.sampled_from(["", "", "Europe/Amsterdam"]),
+    users=seldom(st.just(()), st.tuples(users)),
+    ssh_keys=st.sampled_from([(), (), ("ssh-ed25519 AAAA root@x",)]),
+    minion=seldom(st.none(), minions),
     init=st.sampled_from([each for each in Init if each is not Init.NONE]),
     program=seldom(st.just(Program()), with_init | without_init),
     privileged=st.booleans(),
@@ -325,7 +356,7 @@ specs = st.builds(
     ready=st.none() | readies,
     labels=seldom(st.just(()), labels),
     description=st.sampled_from(["", "the shop", "'; rm -rf /"]),
-).map(lambda spec: asking(replace(spec, idmap=()) if spec.privileged else spec))
+).map(lambda spec: mapped(asking(replace(spec, idmap=()) if spec.privileged else spec)))
 specs = specs.map(lambda spec: replace(spec, init=Init.NONE) if spec.program.command else spec)
 
 

@@ -32,7 +32,7 @@ from tests.property.strategies import specs
 
 Path: TypeAlias = tuple[str, ...]
 TELLS_VMS_APART = ("name",)  # of two names there are two VMs, and no change
-MANY = 200
+MANY = 400
 
 
 def paths(kind: type, before: Path = ()) -> Iterator[Path]:

@@ -106,6 +106,9 @@ def _problems(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
         yield Problem(f"{HARDWARE}.boot", "names the cdrom, and there is none: give cdrom a file")
     if machine.guest is Guest.NONE and (machine.user_data or machine.ssh_keys):
         yield Problem(f"{HARDWARE}.guest", "is none, so nobody reads user_data and ssh_keys")
+    said = [key for key in TOLD if getattr(spec, key)] if machine.guest is Guest.NONE else []
+    if said:
+        yield Problem(f"{HARDWARE}.guest", f"is none, so nobody reads {' and '.join(said)}")
 
 
 def _connection(nic: Nic, card: Card) -> Iterable[Problem]:
@@ -257,7 +260,10 @@ LACKS_OF_NICS: Mapping[str, str] = {
     "rate": "rate_in and rate_out",
     **dict.fromkeys(("dhcp", "ipv6", "mode", "routes", "trunk", "type"), ""),
 }
-AT_FIRST_START = frozenset({f"{HARDWARE}.ssh_keys", f"{HARDWARE}.user_data"})  # see ``COSTS``
+TOLD = ("timezone", "users", "ssh_keys", "minion")  # by the seed
+AT_FIRST_START = frozenset(
+    {f"{HARDWARE}.ssh_keys", f"{HARDWARE}.user_data", *TOLD}
+)  # see ``COSTS``
 LIVE_OF_CARDS = frozenset({"link", "rate_in", "rate_out", "vlan"})
 COSTS: Mapping[str, Cost] = {
     "memory": Cost(rises=Impact.LIVE, falls=Impact.LIVE, most=f"{HARDWARE}.max_memory"),

@@ -12,6 +12,7 @@ from geats_core.domains.domain_xml import domain_uuid
 from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.machine import Bus, Machine
 from geats_core.domains.plain_devices import in_guest
+from geats_core.guests.cloud_config import cloud_config
 from geats_core.vm import hardware
 from geats_core.vm.guest_files import FIRSTBOOT, firstboot_config
 from geats_core.vm.spec import Dns, Nic, VMSpec, Volume
@@ -45,12 +46,16 @@ def container_seed(spec: VMSpec) -> Mapping[str, str]:
     """
     said = hardware.to_plain(spec.hardware)
     keys, theirs = said.get("ssh_keys"), said.get("user_data")
-    user: dict[object, object] = {"preserve_hostname": False}
+    user: dict[object, object] = {"preserve_hostname": False, **_accounts(spec)}
     if keys:
         user["ssh_authorized_keys"] = keys
     if isinstance(theirs, Mapping):
         user = merged(user, theirs)
     return _documents(spec, domain_uuid(spec.name, CONTAINERS), {"config": "disabled"}, user)
+
+
+def _accounts(spec: VMSpec) -> dict[object, object]:
+    return cloud_config(spec.name, spec.timezone, spec.users, spec.ssh_keys, spec.minion)
 
 
 def _documents(
@@ -96,6 +101,7 @@ def _user_data(spec: VMSpec, machine: Machine, paths: Mapping[str, str]) -> dict
             _shell(WRITE, firstboot_config(spec), f"/{FIRSTBOOT}"),
             *(_shell(FORMAT, paths[v.name], v.name[:16]) for v in data if not v.read_only),
         ],
+        **_accounts(spec),
     }
     shared = [[b.name, b.mount, "virtiofs", "defaults,nofail", "0", "0"] for b in spec.binds]
     if data or shared:

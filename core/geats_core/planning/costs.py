@@ -38,6 +38,7 @@ COST: Mapping[str, Impact] = {
     "guest_network": RESTART,
     "dns": RESTART,
     "metadata": RESTART,
+    **dict.fromkeys(("timezone", "users", "ssh_keys", "minion"), RESTART),
     "init": RESTART,
     "privileged": RESTART,
     "idmap": RESTART,

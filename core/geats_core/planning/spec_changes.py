@@ -16,7 +16,7 @@ from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import to_plain
-from geats_core.vm.secrets import SECRETS, shown_change, shown_raw
+from geats_core.vm.secrets import shown_change, shown_raw
 from geats_core.vm.spec import VMSpec
 
 
@@ -95,9 +95,7 @@ def _shown(
     field: str, before: Mapping[str, object], now: Mapping[str, object]
 ) -> tuple[object, object]:
     old, new = before.get(field), now.get(field)
-    if field == "raw":
-        return shown_raw(old, new)
-    return shown_change(old, new) if field in SECRETS else (old, new)
+    return shown_raw(old, new) if field == "raw" else shown_change(field, old, new)
 
 
 def _says_something(value: object) -> bool:

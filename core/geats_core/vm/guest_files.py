@@ -1,11 +1,14 @@
 """The files that geats writes into a guest, as text."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from ipaddress import IPv4Interface
 from shlex import quote
 
 from geats_core.containers.guest_networks import network_digest
+from geats_core.guests.minion import minion_conf
+from geats_core.guests.users import users_to_plain
 from geats_core.vm.spec import Dns, VMSpec
 
 HEADER = "# written by geats\n"
@@ -109,7 +112,15 @@ def guest_digest(spec: VMSpec) -> str:
     for path, content in sorted(guest_files(spec).items()):
         digest.update(f"{path}\0{content}\0".encode())
     digest.update(network_digest(spec.nics, spec.guest_network).encode())
+    digest.update(_told(spec).encode())
     return digest.hexdigest()[:16]
+
+
+def _told(spec: VMSpec) -> str:
+    """What else a guest is told; empty if that is nothing."""
+    minion = "" if spec.minion is None else minion_conf(spec.minion, spec.name)
+    told = (spec.timezone, users_to_plain(spec.users), [*spec.ssh_keys], minion)
+    return json.dumps(told) if any(told) else ""
 
 
 def firstboot_config(spec: VMSpec) -> str:

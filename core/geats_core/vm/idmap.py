@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem
 from geats_core.reading.fields import Reader, each, of_mapping
-from geats_core.vm.spec import IdRange, Ids
+from geats_core.vm.spec import IdRange, Ids, VMSpec
 
 HIGHEST = (1 << 32) - 2  # the last id is that of nobody who could be
 MOST_RANGES = 340
@@ -71,6 +71,15 @@ def _overlaps(path: str, own: Iterable[IdRange], side: str, kind: Ids) -> Iterat
 def of_kind(found: Iterable[IdRange], kind: Ids) -> tuple[IdRange, ...]:
     """The ranges for users, or those for groups."""
     return tuple(each_range for each_range in found if each_range.ids in (kind, Ids.BOTH))
+
+
+def unmapped(spec: VMSpec) -> Iterator[Problem]:
+    """Users with an id that their guest has not: nothing could belong to them."""
+    owns = [of_kind(spec.idmap, kind) for kind in KINDS.values() if spec.idmap]
+    for user in spec.users:
+        uid = user.uid or 0
+        if not all(any(r.guest <= uid < r.guest + r.count for r in own) for own in owns):
+            yield Problem(f"users.{user.name}.uid", f"{uid} is in no range of idmap")
 
 
 def to_plain(found: Iterable[IdRange]) -> list[dict[str, object]]:

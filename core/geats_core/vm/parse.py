@@ -16,6 +16,7 @@ from geats_core.containers.nics import derived_mac as derived_mac
 from geats_core.containers.programs import program_to_plain, read_program
 from geats_core.containers.raw import read_raw
 from geats_core.containers.tmpfs import read_tmpfs, tmpfs_to_plain
+from geats_core.guests import minion, users
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, repeated, shown, unknown
 from geats_core.reading.fields import Reader, each, of_mapping
@@ -46,6 +47,7 @@ from geats_core.vm.spec import (
 DEFAULT_DRIVER = "lxc"
 NO_NICS: tuple[Nic, ...] = ()
 NO_RANGES: tuple[IdRange, ...] = ()
+NO_USERS: tuple[users.User, ...] = ()
 NO_NAMES: tuple[str, ...] = ()
 
 
@@ -122,6 +124,10 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         guest_network=read.take("guest_network", _manager, Manager.NONE),
         dns=read.take("dns", _dns, Dns()),
         metadata=read.take("metadata", _metadata, ()),
+        timezone=read.take("timezone", users.timezone, ""),
+        users=read.take("users", users.users, NO_USERS),
+        ssh_keys=read.take("ssh_keys", users.ssh_keys, users.NO_KEYS),
+        minion=read.take("minion", _minion_or_none, None),
         init=read.take("init", _init, Init.AUTO),
         privileged=read.take("privileged", fields.boolean, False),
         idmap=read.take("idmap", idmap.ranges, NO_RANGES),
@@ -147,6 +153,8 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     if spec.init is Init.NONE and "command" not in read.raw:
         message = "is missing: init: none needs what runs in its place"
         read.problems.append(Problem("command", message))
+    read.problems += users.user_problems(spec.users)
+    read.problems += idmap.unmapped(spec)
     read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
     return read.done(spec)
 
@@ -194,6 +202,7 @@ _includes = fields.or_none(each(fields.include))
 _init = fields.one_of("init", Init)
 _manager = fields.one_of("network manager", Manager)
 _ips = each(fields.ip)
+_minion_or_none = fields.or_none(minion.read_minion)
 _names = each(fields.vm_name)
 _cpus_or_none = fields.or_none(fields.cpus)
 _power = fields.one_of("power", PowerWish)
@@ -223,6 +232,10 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
                 "search": list(spec.dns.search),
             },
             "metadata": dict(spec.metadata),
+            "timezone": spec.timezone or None,
+            "users": users.users_to_plain(spec.users) or None,
+            "ssh_keys": [*spec.ssh_keys] or None,
+            "minion": spec.minion and minion.minion_to_plain(spec.minion),
             "init": str(spec.init),
             "privileged": spec.privileged,
             "idmap": idmap.to_plain(spec.idmap) or None,

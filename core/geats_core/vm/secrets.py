@@ -1,17 +1,18 @@
 """What may be secret is never shown: the values of ``metadata``, of whatever a guest needs to know,
-and of ``environment``.
+of ``environment``, of the configuration of a minion, and passwords of ``users``.
 
 Whoever shows a spec, or what changes in one, shows this instead. What must be able to make a VM
 contains the values themselves: definitions, recorded hosts and saved plans.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 from returns.result import Success
 
+from geats_core.guests.minion import NO_CONFIG
 from geats_core.reading.shown_lines import HIDDEN, shown_line, shown_lines
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm, to_plain
@@ -20,7 +21,14 @@ from geats_core.vm.spec import VMSpec
 Plain: TypeAlias = dict[object, object]
 
 HIDDEN_AND_NEW = "(hidden, and another one)"
-SECRETS = ("metadata", "environment")  # the fields whose values may be secret
+EACH = "*"
+# The fields in which values may be secret, and by which keys one comes to these.
+SECRETS: Mapping[str, tuple[str, ...]] = {
+    "metadata": (EACH,),
+    "environment": (EACH,),
+    "users": (EACH, "password"),
+    "minion": ("config", EACH),
+}
 
 
 def shown_spec(spec: VMSpec) -> dict[str, object]:
@@ -30,27 +38,35 @@ def shown_spec(spec: VMSpec) -> dict[str, object]:
 
 def hidden(plain: Mapping[str, object]) -> dict[str, object]:
     """What people write, with something else in place of each value that may be secret."""
-    names = {key: plain[key] for key in SECRETS if key in plain}
     shown = {
-        key: dict.fromkeys(each, HIDDEN) for key, each in names.items() if isinstance(each, dict)
+        key: _veiled(value, SECRETS[key]) if key in SECRETS else value
+        for key, value in plain.items()
     }
     raw = {"raw": [*shown_lines(_lines(plain["raw"]))]} if "raw" in plain else {}
-    return {**plain, **shown, **raw}
+    return {**shown, **raw}
 
 
 def _lines(raw: object) -> list[str]:
     return [line for line in raw if isinstance(line, str)] if isinstance(raw, list) else []
 
 
-def shown_change(old: object, new: object) -> tuple[object, object]:
-    """A secret field before and after a change: its keys, and which values are others now."""
-    before = old if isinstance(old, Mapping) else {}
-    now = new if isinstance(new, Mapping) else {}
-    other = {key for key in now if key in before and before[key] != now[key]}
-    return (
-        None if old is None else dict.fromkeys(before, HIDDEN),
-        None if new is None else {key: HIDDEN_AND_NEW if key in other else HIDDEN for key in now},
-    )
+def shown_change(field: str, old: object, new: object) -> tuple[object, object]:
+    """A field before and after a change: what is secret is hidden, and it is said what is new."""
+    path = SECRETS.get(field)
+    return (old, new) if path is None else (_veiled(old, path), _veiled(new, path, old))
+
+
+def _veiled(value: object, path: Sequence[str], before: object = None) -> object:
+    """*value* without what *path* leads to in it."""
+    if not path:
+        return HIDDEN if before is None or before == value else HIDDEN_AND_NEW
+    if not isinstance(value, Mapping):
+        return value
+    was = before if isinstance(before, Mapping) else {}
+    return {
+        key: _veiled(inner, path[1:], was.get(key)) if path[0] in (EACH, key) else inner
+        for key, inner in value.items()
+    }
 
 
 def shown_raw(old: object, new: object) -> tuple[object, object]:
@@ -71,7 +87,13 @@ def shown_raw(old: object, new: object) -> tuple[object, object]:
 
 def without_secrets(spec: VMSpec) -> VMSpec:
     """*spec* for those who have to reckon with it, and need not make it."""
-    return replace(spec, metadata=(), program=replace(spec.program, environment=()))
+    return replace(
+        spec,
+        metadata=(),
+        users=tuple(replace(user, password="") for user in spec.users),
+        minion=spec.minion and replace(spec.minion, config=NO_CONFIG),
+        program=replace(spec.program, environment=()),
+    )
 
 
 def observed_without_secrets(have: Observation) -> Observation:

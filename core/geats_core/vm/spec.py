@@ -11,6 +11,8 @@ from geats_core.containers.isolation import Isolation
 from geats_core.containers.nics import Nic as Nic
 from geats_core.containers.programs import Program
 from geats_core.containers.tmpfs import Tmpfs
+from geats_core.guests.minion import Minion
+from geats_core.guests.users import User
 from geats_core.reading.fields import Address as Address
 from geats_core.reading.fields import Gateway as Gateway
 from geats_core.vm.readiness import Ready
@@ -166,7 +168,8 @@ class VMSpec:
     ``idmap`` are the ids that an unprivileged guest has on the host; without ranges these are of
     the range that the host has for all VMs that say none. ``includes`` are the files that the
     container's config includes before all else; None are those of LXC's own that geats includes if
-    nothing is said. If ``ready`` is set, the VM counts as started only once it is ready. ``labels``
+    nothing is said. ``ssh_keys`` are those of root in the guest, and an empty ``timezone`` is the
+    guest's own. If ``ready`` is set, the VM counts as started only once it is ready. ``labels``
     and ``description`` are for people, and for programs that sort VMs. ``power`` says whether it
     should be on. One that is not ``enabled`` is off whatever that says, and nothing starts it.
     """
@@ -183,6 +186,10 @@ class VMSpec:
     guest_network: Manager = Manager.NONE
     dns: Dns = Dns()
     metadata: tuple[tuple[str, str], ...] = ()
+    timezone: str = ""
+    users: tuple[User, ...] = ()
+    ssh_keys: tuple[str, ...] = ()
+    minion: Minion | None = None
     init: Init = Init.AUTO
     privileged: bool = False
     idmap: tuple[IdRange, ...] = ()

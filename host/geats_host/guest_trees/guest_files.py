@@ -51,6 +51,45 @@ def write_guest_files(
                 _write(root, _names(path), content.encode(errors="surrogateescape"), mode, owner)
 
 
+def rewrite_guest_file(rootfs: Path, path: str, content: str, *, owner: int) -> None:
+    """Write the file whole, which keeps its permissions, its user and its group.
+
+    One that is no regular file is replaced, as *owner*'s, whom alone it lets read it.
+    """
+    with _open_root(rootfs) as root, _host_errors(rootfs, path):
+        names = _names(path)
+        with closing(_open_parent(root, names[:-1], owner)) as parent:
+            seen = _stat(parent, names[-1])
+            regular = seen is not None and stat.S_ISREG(seen.st_mode)
+            mode, uid, gid = 0o600, owner, owner
+            if seen is not None and regular:
+                mode, uid, gid = stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid
+            put_file(parent, names[-1], content.encode(errors="surrogateescape"), mode, uid, gid)
+
+
+def _stat(parent: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def link_guest_file(rootfs: Path, path: str, target: str, *, owner: int) -> None:
+    """Let *path* be a symbolic link to *target*, whatever it was; not if it is a directory."""
+    with _open_root(rootfs) as root, _host_errors(rootfs, path):
+        names = _names(path)
+        with closing(_open_parent(root, names[:-1], owner)) as parent:
+            temporary = f".geats-{secrets.token_hex(8)}"
+            os.symlink(target, temporary, dir_fd=parent)
+            try:
+                os.chown(temporary, owner, owner, dir_fd=parent, follow_symlinks=False)
+                os.rename(temporary, names[-1], src_dir_fd=parent, dst_dir_fd=parent)
+            except BaseException:
+                os.unlink(temporary, dir_fd=parent)
+                raise
+            os.fsync(parent)
+
+
 def remove_guest_files(rootfs: Path, paths: Iterable[str]) -> None:
     """Remove each that is there; a symbolic link is removed, and nothing that it leads to."""
     for path in paths:
@@ -134,27 +173,30 @@ def openat2(root: int, path: str, flags: int, resolve: int = 0) -> int:
 
 def _write(root: int, names: list[str], content: bytes, mode: int, owner: int) -> None:
     with closing(_open_parent(root, names[:-1], owner)) as parent:
-        for left in filter(
-            TEMPORARY.fullmatch, os.listdir(parent)
-        ):  # by a write that was interrupted
-            with suppress(OSError):  # the guest may have made anything of that name
-                os.unlink(left, dir_fd=parent)
-        temporary = f".geats-{secrets.token_hex(8)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o600, dir_fd=parent)
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fchown(descriptor, owner, owner)
-                os.fchmod(descriptor, mode)
-                os.fsync(descriptor)
-            os.rename(temporary, names[-1], src_dir_fd=parent, dst_dir_fd=parent)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=parent)
-            raise
-        os.fsync(parent)
+        put_file(parent, names[-1], content, mode, owner, owner)
+
+
+def put_file(parent: int, name: str, content: bytes, mode: int, uid: int, gid: int) -> None:
+    """Write a file whole in the open directory *parent*; raises OSError."""
+    for left in filter(TEMPORARY.fullmatch, os.listdir(parent)):  # by a write that was interrupted
+        with suppress(OSError):  # the guest may have made anything of that name
+            os.unlink(left, dir_fd=parent)
+    temporary = f".geats-{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600, dir_fd=parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=parent)
+        raise
+    os.fsync(parent)
 
 
 def _open_parent(root: int, names: list[str], owner: int) -> int:

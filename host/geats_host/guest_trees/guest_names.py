@@ -15,6 +15,7 @@ from geats_core.vm.guest_files import (
 )
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError
+from geats_host.guest_trees import guest_accounts, guest_minion
 from geats_host.guest_trees.guest_files import (
     is_guest_file,
     is_there,
@@ -61,6 +62,10 @@ def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> Non
             write_guest_files(rootfs, {path: text}, owner=owner)
     if spec.guest_network is not Manager.NONE and spec.nics:
         _tell_manager(rootfs, spec, owner=owner)
+    if spec.timezone:
+        guest_accounts.set_timezone(rootfs, spec.timezone, owner=owner)
+    guest_accounts.configure_accounts(rootfs, spec, owner=owner)
+    guest_minion.configure_minion(rootfs, spec, owner=owner, new=new)
     for path, text in guest_files(spec).items():
         mode = 0o600 if path == FIRSTBOOT else 0o644  # it may contain secrets
         write_guest_files(rootfs, {path: text}, mode=mode, owner=owner)

@@ -144,6 +144,11 @@ def test_every_key_is_read() -> None:
             "hardware.boot: names the cdrom, and there is none: give cdrom a file",
         ),
         (
+            {"timezone": "UTC", "users": {"ada": {}}},
+            {"guest": "none"},
+            "hardware.guest: is none, so nobody reads timezone and users",
+        ),
+        (
             {},
             {"guest": "none", "ssh_keys": ["x"]},
             "hardware.guest: is none, so nobody reads user_data and ssh_keys",

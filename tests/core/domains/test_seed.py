@@ -200,3 +200,21 @@ def test_what_is_merged_is_not_changed() -> None:
 
     assert merged(ours, {"a": {"b": [2]}, "c": {}}) == {"a": {"b": [1, 2]}, "c": {}}
     assert ours == {"a": {"b": [1]}, "c": [1]}
+
+
+def test_users_keys_and_the_minion_are_told_to_virtual_machines_and_containers() -> None:
+    said: dict[str, object] = {
+        "timezone": "Europe/Amsterdam",
+        "ssh_keys": ["ssh-rsa AAAA"],
+        "users": {"ada": {}},
+        "minion": {"master": "salt"},
+    }
+    machine = spec(hardware=None, **said)
+    of_machine = seed_files(machine, read_machine(machine).unwrap(), "qemu")
+    of_container = container_seed(spec(hardware={"guest": "cloud-init"}, **said))
+    for files in (of_machine, of_container):
+        found = json.loads(files["user-data"].removeprefix(CLOUD_CONFIG))
+        assert found["timezone"] == "Europe/Amsterdam"
+        names = ["default", "root", "ada"]
+        assert [names[0], *(each["name"] for each in found["users"][1:])] == names
+        assert found["write_files"][0]["path"] == "/etc/salt/minion.d/99-geats.conf"

@@ -133,4 +133,9 @@ def test_a_seed_that_nobody_reads_is_refused(
     spec = parse_vm("web01", {"template": "t", "hardware": hardware}).unwrap()
     driver = open_driver({}, tmp_path)
     assert [f"{each}" for each in driver.cannot_define(spec)] == wrong
+    minion = {"master": "salt", "install": True}
+    spec = parse_vm("web01", {"template": "t", "hardware": hardware, "minion": minion}).unwrap()
+    installs = hardware.get("guest") == "cloud-init"
+    paths = [each.path for each in driver.cannot_define(spec)]
+    assert ("minion.install" in paths) is not installs
     assert [*hardware_problems("lxc", KEYS, spec.hardware)] == []

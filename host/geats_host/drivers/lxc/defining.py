@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from geats_core.containers.cgroups import FILES
+from geats_core.guests.minion import not_installed
 from geats_core.planning.actions import Adopt
 from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.vm.hardware import HARDWARE
@@ -90,6 +91,8 @@ def cannot_define(options: Options, spec: VMSpec) -> Problems:
     runs = definition.started(folders.folder_of(options, spec.name)) if spec.nics else None
     wrong = (*ids, *_without_controller(spec), *connections.problems(spec, runs))
     said = dict(spec.hardware)
+    if json.loads(said.get("guest", "null")) != CLOUD_INIT:
+        wrong = (*wrong, *not_installed(spec.minion))
     unread = [key for key in FOR_CLOUD_INIT if key in said]
     if unread and json.loads(said.get("guest", "null")) != CLOUD_INIT:
         why = f"must be {CLOUD_INIT}, or nobody reads {' and '.join(unread)}"

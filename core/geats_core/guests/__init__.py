@@ -1,0 +1,1 @@
+"""What a guest is told of: its users, its time zone, and its Salt minion."""

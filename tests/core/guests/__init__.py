@@ -1,0 +1,1 @@
+"""Of what guests are told."""
