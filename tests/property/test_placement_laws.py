@@ -10,7 +10,8 @@ from returns.result import Failure, Success
 
 from geats_core.declared.placement_rules import Rules, Strategy
 from geats_core.fleet import placement
-from geats_core.fleet.balancing import Move, drain, movable, rebalance
+from geats_core.fleet.balancing import Move, drain, rebalance
+from geats_core.fleet.movable import movable
 from geats_core.fleet.placement import Candidate, load_of, place, with_goal, with_labels, without
 from geats_core.hostwide.host_planner import HostPlan, plan_host
 from geats_core.reading.checked import Checked

@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from returns.result import Failure, Success
 
-from geats_core.fleet.balancing import movable
+from geats_core.fleet.movable import movable
 from geats_core.fleet.placement import Candidate, place, without
 from geats_core.jobs.arrivals import comes_from
 from geats_core.reading.checked import (

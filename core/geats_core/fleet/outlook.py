@@ -54,9 +54,25 @@ class Outlook:
             case _:
                 return cls(host, load_of(host), None, Counter())
 
-    def moved(self, host: Candidate) -> "Outlook":
-        """The outlook of the same host, once a VM came to it, or went."""
-        return replace(Outlook.of(host), newcomers=self.newcomers)
+    def gained(self, goal: Goal) -> "Outlook":
+        """The outlook once that VM came, with which the host has a plan if it has one now."""
+        host, new = with_goal(self.host, goal), self.newcomer(goal)
+        if self.of_each is None or new is None:
+            return replace(Outlook.of(host), newcomers=self.newcomers)
+        return self._with({**self.of_each, goal.name: new}, self.total + new, host)
+
+    def lost(self, vm: str) -> "Outlook":
+        """The outlook once that VM went."""
+        host = without(self.host, vm)
+        if self.of_each is None or any(goal.spec and vm in goal.spec.after for goal in host.goals):
+            return replace(Outlook.of(host), newcomers=self.newcomers)
+        left = {name: each for name, each in self.of_each.items() if name != vm}
+        return self._with(left, self.total - self.of_each.get(vm, Counter()), host)
+
+    def _with(
+        self, of_each: Mapping[str, Counter[str]], total: Counter[str], host: Candidate
+    ) -> "Outlook":
+        return Outlook(host, share(total, host), of_each, total, self.newcomers)
 
     def without(self, vm: str) -> float:
         """Its load had it never heard of *vm*."""
@@ -69,12 +85,17 @@ class Outlook:
         if self.of_each is None:
             there = with_goal(without(self.host, goal.name), goal)
             return load_of(there) if isinstance(end_of(there), Success) else None
-        new = self._newcomer(goal)
+        new = self.newcomer(goal)
         if new is None:
             return None
         return share(self.total - self.of_each.get(goal.name, Counter()) + new, self.host)
 
-    def _newcomer(self, goal: Goal) -> Counter[str] | None:
+    def with_promise(self, new: Counter[str]) -> float:
+        """Its load with a new VM that is promised so much, if it has a plan."""
+        return share(self.total + new, self.host)
+
+    def newcomer(self, goal: Goal) -> Counter[str] | None:
+        """What a VM that is not there yet is promised here; None if it cannot be here."""
         if self.newcomers.get(goal.name, (None, None))[0] != goal:
             self.newcomers[goal.name] = (goal, _promised_to(goal, self.host))
         return self.newcomers[goal.name][1]

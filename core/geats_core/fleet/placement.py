@@ -88,7 +88,7 @@ def load_with(
     match end_of(host):
         case Success(end):
             problems += _above_reserve(wanted.name, host, end, rules)
-            return Failure(tuple(problems)) if problems else Success(load_of(host))
+            return Failure(tuple(problems)) if problems else Success(share(promises(end), host))
         case Failure(found):
             return Failure((*problems, *found))
 
@@ -134,11 +134,12 @@ def _neighbours(
 ) -> Iterable[Problem]:
     """What the groups that the VM is in say against the host *name*."""
     for group in rules.together:
-        for other in sorted(group - {vm}) if vm in group else ():
-            for elsewhere in sorted(each for each in hosts if other in hosts[each].vms):
-                if elsewhere != name:
-                    why = f"must be together with {other}, which is on {elsewhere}"
-                    yield Problem(vm, why, Code.REFUSED)
+        others = group - {vm} if vm in group else frozenset[str]()
+        there = {each: hosts[each].vms & others for each in hosts if others and each != name}
+        found = sorted((other, elsewhere) for elsewhere in there for other in there[elsewhere])
+        for other, elsewhere in found:
+            why = f"must be together with {other}, which is on {elsewhere}"
+            yield Problem(vm, why, Code.REFUSED)
     for group in rules.apart:
         for other in sorted(hosts[name].vms & group - {vm}) if vm in group else ():
             yield Problem(vm, f"must be apart from {other}", Code.REFUSED)

@@ -6,7 +6,7 @@ import pytest
 
 from geats_core.deciding.planner import plan
 from geats_core.declared.policy import HostPolicy
-from geats_core.fleet.balancing import movable
+from geats_core.fleet.movable import movable
 from geats_core.fleet.placement import Candidate
 from geats_core.hostwide.host_planner import boot_goals, halt_goals
 from geats_core.jobs.copies import plan_export

@@ -198,6 +198,35 @@ def test_where_the_fullest_cannot_be_relieved_the_next_one_is() -> None:
     assert [(move.vm, move.source) for move in rebalance(same)] == [("app", "b")]
 
 
+def test_a_host_from_which_nothing_can_go_is_looked_at_again_once_another_has_less_load() -> None:
+    """Nothing of ``a`` may leave it, until ``b`` has less load than before."""
+    small = [sized(f"vm{at}", 2) for at in range(3)]
+    hosts = {"a": FULL, "b": host(*small), "c": EMPTY}
+    assert [(move.vm, move.source, move.target) for move in rebalance(hosts)] == [
+        ("vm0", "b", "c"),
+    ]
+    many = [sized(f"vm{at}", 1) for at in range(6)]
+    moves = rebalance({"a": FULL, "b": host(*many), "c": EMPTY}, tolerance=0.01)
+    assert [(move.source, move.target) for move in moves] == [("b", "c")] * 3
+
+
+def test_a_vm_that_others_come_after_takes_the_plan_of_its_host_along() -> None:
+    app = to_run(sized("app", 1, after=["web"]))
+    hosts = {"x": host(sized("web", 4), sized("db", 4)), "y": replace(EMPTY, goals=(app,))}
+    assert load_of(hosts["y"]) == 0.0  # it has no plan: nobody knows web there
+    (move,) = rebalance(hosts, tolerance=0.3)
+    assert (move.vm, move.target) == ("web", "y")
+    both = replace(host(sized("web", 4), sized("db", 3)), goals=(app,))
+    [move] = rebalance({"x": both, "y": EMPTY}, tolerance=0.3)
+    assert move.vm == "web"
+
+
+def test_a_host_that_lacks_what_a_vm_needs_is_not_filled() -> None:
+    lacking = host(templates=frozenset[str]())
+    moves = drain("x", {"x": host(sized("a", 3)), "y": EMPTY, "z": lacking}).unwrap()
+    assert [move.target for move in moves] == ["y"]
+
+
 def test_groups_hold_while_loads_are_levelled() -> None:
     full = host(sized("a", 4), sized("b", 4))
     apart = Rules(apart=(frozenset({"a", "db"}),), strategy=Strategy.PACK)
