@@ -43,7 +43,7 @@ ORDERS = {
         ),
         *("step_listeners", "storage", "drivers", "drivers/lxc/kernel", "drivers/lxc/scripts"),
         "drivers/lxc",
-        *("drivers/libvirt/scripts", "drivers/libvirt", "testing"),
+        *("drivers/libvirt/scripts", "drivers/libvirt/guests", "drivers/libvirt", "testing"),
         *(
             "plugins",
             "templates",

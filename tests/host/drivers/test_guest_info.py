@@ -6,7 +6,7 @@ import os
 import pytest
 
 from geats_host.drivers import Info
-from geats_host.drivers.libvirt.guest_info import LONGEST, MOST, addresses, info, os_name
+from geats_host.drivers.libvirt.guests.info import LONGEST, MOST, addresses, info, os_name
 from geats_host.linux.processes import age_s
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_host.drivers import OUTPUT_BYTES, Ran
-from geats_host.drivers.libvirt import agent, guest_programs
+from geats_host.drivers.libvirt.guests import agent
+from geats_host.drivers.libvirt.guests import programs as guest_programs
 from geats_host.errors import HostError
 
 TRUE = Command(argv=("true",))

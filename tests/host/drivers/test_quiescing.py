@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_host.drivers.libvirt import quiescing
+from geats_host.drivers.libvirt.guests import quiescing
 from geats_host.errors import HostError
 
 

@@ -12,8 +12,8 @@ from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_host.drivers import OUTPUT_BYTES, Ran, Streams
 from geats_host.drivers.held import HELD
-from geats_host.drivers.libvirt import guest_programs
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_qemu
+from geats_host.drivers.libvirt.guests import programs as guest_programs
 from geats_host.errors import HostError, Refused
 from geats_host.linux.processes import ends_within
 from tests.real.machines import agent_guest

@@ -18,7 +18,8 @@ from typing import Any
 sys.path += [*sys.argv[1:2], f"{Path(__file__).parent}"]
 libvirt: Any = import_module("libvirt")  # they have no types
 libvirt_qemu: Any = import_module("libvirt_qemu")
-calls: Any = import_module("libvirt_calls")
+of_geats: Any = import_module("of_geats")
+powering: Any = import_module("powering")
 
 LACKS = {
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE: "agent",
@@ -32,14 +33,14 @@ def main() -> int:
     libvirt.registerErrorHandler(lambda *_: None, None)
     request = json.loads(sys.stdin.readline())
     try:
-        with calls.connected(request["uri"]) as host:
-            domain = calls.ours(host, request)
+        with of_geats.connected(request["uri"]) as host:
+            domain = of_geats.ours(host, request)
             if request.get("resume"):
-                calls.go_on(domain)
+                powering.go_on(domain)
             print(json.dumps({"answer": ""}), flush=True)
             for line in sys.stdin:
                 print(json.dumps(_passed_on(domain, json.loads(line))), flush=True)
-    except (libvirt.libvirtError, calls.Refused) as error:
+    except (libvirt.libvirtError, of_geats.Refused) as error:
         print(json.dumps({"failed": str(error), "lacks": ""}), flush=True)
     return 0
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from geats_host.drivers import vm_files
-from geats_host.drivers.libvirt.agent import Asks
+from geats_host.drivers.libvirt.guests.agent import Asks
 from geats_host.errors import HostError
 
 QUIESCED = "quiesced"

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_host.drivers import OUTPUT_BYTES, Ran
-from geats_host.drivers.libvirt.agent import MALFORMED, Asks
+from geats_host.drivers.libvirt.guests.agent import MALFORMED, Asks
 from geats_host.errors import HostError
 
 SHELL = "/bin/sh"

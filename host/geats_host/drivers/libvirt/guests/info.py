@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from geats_core.reading.fields import printable
 from geats_host.drivers import Info
-from geats_host.drivers.libvirt.agent import returned
+from geats_host.drivers.libvirt.guests.agent import returned
 from geats_host.errors import HostError
 from geats_host.linux import processes
 

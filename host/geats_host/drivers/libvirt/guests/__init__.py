@@ -1,0 +1,1 @@
+"""Guests of virtual machines, by their agents: programs, files, what they tell, and rest."""

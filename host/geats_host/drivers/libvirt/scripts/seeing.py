@@ -1,0 +1,128 @@
+"""What there is: domains with their state and XML, networks, what the daemon can do.
+
+A part of ``libvirt_calls``; as that, it imports nothing of geats.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, TypeAlias
+
+libvirt: Any = import_module("libvirt")  # it has no types
+of_geats: Any = import_module("of_geats")  # beside this one
+
+OCCUPIED_MS = 10_000  # a QEMU that did not answer for so long is stuck
+OFF = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
+Request: TypeAlias = Mapping[str, Any]
+Answer: TypeAlias = dict[str, object]
+Connection: TypeAlias = Any
+Domain: TypeAlias = Any
+
+
+def observe(host: Connection, request: Request) -> Answer:
+    """Every domain, or the one called ``name``, with its state and its XML."""
+    name = request.get("name")
+    if name is not None:
+        domain = of_geats.found(host, name)
+        seen = [_seen(domain, on=True)] if domain else []
+    else:  # each question takes a moment, so those that are off are asked for nothing but their XML
+        domains = host.listAllDomains()
+        on = {each.name() for each in host.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
+        seen = [_seen(each, on=each.name() in on) for each in domains]
+    return {"domains": [each for each in seen if each]}
+
+
+def _seen(domain: Domain, *, on: bool) -> Answer | None:
+    """What is known of it, which may be *on*; None if it ended, and was not defined, meanwhile."""
+    try:
+        state, reason = domain.state() if on else OFF
+        is_defined = bool(domain.isPersistent()) if on else True
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if is_defined else 0
+        on = on and bool(domain.isActive())
+        return {
+            "name": domain.name(),
+            "state": state,
+            "reason": reason,
+            "defined": is_defined,
+            "xml": domain.XMLDesc(flags),
+            "live": domain.XMLDesc(0) if on else "",
+            "stuck": on and _is_stuck(domain),
+        }
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in of_geats.GONE:
+            return None
+        raise
+
+
+def _is_stuck(domain: Domain) -> bool:
+    """Whether its QEMU does not answer any more."""
+    try:
+        state, _, since_ms = domain.controlInfo()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (*of_geats.UNSUPPORTED, libvirt.VIR_ERR_OPERATION_INVALID):
+            return False
+        raise
+    busy = (libvirt.VIR_DOMAIN_CONTROL_JOB, libvirt.VIR_DOMAIN_CONTROL_OCCUPIED)
+    is_late = state in busy and since_ms > OCCUPIED_MS
+    return bool(is_late or state == libvirt.VIR_DOMAIN_CONTROL_ERROR)
+
+
+def text(host: Connection, request: Request) -> Answer:
+    """All that is known of a domain, whoever made it, and that goes with its definition."""
+    domain = of_geats.found(host, request["name"])
+    if domain is None:
+        return {}
+    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    secure = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+    return {
+        "xml": xml,
+        "live": domain.XMLDesc(0) if domain.isActive() else "",
+        "has_secret": domain.XMLDesc(secure) != xml,
+        **kept_of(domain),
+    }
+
+
+def kept_of(domain: Domain) -> Answer:
+    """What libvirt keeps of a domain beside its definition."""
+    is_persistent = bool(domain.isPersistent())
+    return {
+        "is_persistent": is_persistent,
+        "is_saved": is_persistent and bool(domain.hasManagedSaveImage(0)),
+        "snapshots": _count(domain.snapshotNum),
+        "checkpoints": _count(lambda: len(domain.listAllCheckpoints(0))),
+        "autostart": is_persistent and bool(domain.autostart()),
+    }
+
+
+def _count(ask: Callable[[], int]) -> int:
+    """How many there are; a daemon that knows nothing of them has none."""
+    try:
+        return ask()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in of_geats.UNSUPPORTED:
+            return 0
+        raise
+
+
+def user(host: Connection, request: Request) -> Answer:
+    """Whom QEMU runs as, if libvirt says so."""
+    found = re.search(
+        rf"<model>dac</model>.*?<baselabel type='{request['kind']}'>(.*?)<",
+        host.getCapabilities(),
+        re.DOTALL,
+    )
+    return {"label": found[1] if found else ""}
+
+
+def examine(host: Connection, request: Request) -> Answer:
+    """Whether machines of the ``kind`` can run, and which of geats libvirt starts by itself."""
+    runs = re.search(f"""<domain type=["']{request["kind"]}["']""", host.getCapabilities())
+    flags = libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART
+    started = (each for each in host.listAllDomains(flags) if of_geats.NAMESPACE in each.XMLDesc(0))
+    return {"runs": bool(runs), "autostart": sorted(each.name() for each in started)}
+
+
+def networks(host: Connection, request: Request) -> Answer:
+    """The networks that a NIC can be connected to now."""
+    active = host.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)
+    return {"active": sorted(each.name() for each in active)}
