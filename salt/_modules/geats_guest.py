@@ -9,7 +9,7 @@ Part of the module ``geats``: Salt puts the functions of all its files under tha
 from typing import TYPE_CHECKING, Any
 
 from geats_host.calls import reports
-from geats_host.calls.guests import files, programs, ssh, trees, waiting
+from geats_host.calls.guests import files, minions, programs, ssh, trees, waiting
 from geats_host.calls.guests import logs as guest_logs
 from geats_host.for_salt.calls import opened, unless
 
@@ -120,6 +120,22 @@ def write_file(name, path, content, mode=None, owner=None, group=None, timeout=N
     options = {"mode": mode, "owner": owner, "group": group, "timeout": timeout}
     with opened() as host:
         return {"path": path, "size_bytes": files.write_file(host, name, path, content, options)}
+
+
+def minion_key(name):
+    """
+    Return the ``id``, the ``fingerprint`` and the public ``key`` of the Salt minion in a VM.
+
+    The guest says what its key is. The private one is not read. A container may be off.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.minion_key web01
+    """
+    with opened() as host:
+        return dict(minions.minion_key(host, name))
 
 
 def pull(name, path, target, max_size=None, timeout=None):

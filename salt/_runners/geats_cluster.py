@@ -9,11 +9,13 @@ Part of the runner ``geats``: Salt puts the functions of both files under that o
 from typing import TYPE_CHECKING, Any
 
 from geats_core.fleet.claiming import Holder, keys_of
+from geats_core.guests.minion import minion_id
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.secrets import hidden
 from geats_host.errors import HostError, accepted
 from geats_host.for_salt.claims import Claims, give_back, hold, wanted_keys, would_hold
 from geats_host.for_salt.fleet import Fleet, said_by
+from geats_host.for_salt.minion_keys import accept as accept_key
 from geats_host.for_salt.recovery import Recovery
 from geats_host.for_salt.runners import answer, asking, failures, words
 from geats_host.for_salt.settling import Settling
@@ -162,7 +164,7 @@ def release(name, fenced=False):
     return report
 
 
-def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
+def create(name, spec, tgt="*", tgt_type="glob", test=False, accept=False, **rules):
     """
     Create a VM on the host that can take it best, and start it: place, claim, define, start.
 
@@ -172,6 +174,8 @@ def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
         its description, as for :py:func:`place`
     test
         true shows the host, what would be held, and the plan of that host
+    accept
+        true accepts the key of its minion as well, as :py:func:`accept` does, if it is a container
 
     The rules are those of :py:func:`place`. ``host`` is where it is, and ``steps`` is what was done
     there, or would be. Put the same description into the pillar of that host, or its next highstate
@@ -201,7 +205,62 @@ def create(name, spec, tgt="*", tgt_type="glob", test=False, **rules):
                 hold(store, ask, holder, keys)
                 report["steps"] = said_by(ask, host, "geats.start", name, spec=spec)
             _tell("create", {"name": name, "host": host, "keys": [*keys], "spec": hidden(spec)})
+            if accept:
+                minion = wanted.minion and minion_id(wanted.minion, name)
+                report["accepted"] = _accepted(ask, host, name, minion or name)
     return report
+
+
+def accept(name, host=None, id=None, tgt="*", tgt_type="glob", test=False):
+    """
+    Accept the key of the Salt minion in a VM, as Salt 3006's ``lxc.init`` did with its own.
+
+    The host is asked for the public key that the guest has, and that one is accepted, not whichever
+    comes by this name. The private key stays in the guest. Another key is never replaced.
+
+    name
+        of the VM
+    host
+        the minion that has the VM (default: the one that is found, as by :py:func:`find`)
+    id
+        of the minion in the VM, if that is not the name of the VM
+    test
+        true shows the key, and accepts nothing
+
+    ``id`` and ``fingerprint`` say which key it is, ``new`` whether it was not accepted before.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run geats.accept web01
+        salt-run geats.accept web01 minion1 id=web01.example.org
+    """
+    with answer(__context__) as report:
+        if host is None:
+            host = _host_of(name, asking(__salt__, tgt_type), tgt)
+        report |= _accepted(asking(__salt__, "list"), host, name, id or name, test=test)
+    return report
+
+
+def _host_of(name, ask, tgt):
+    """The one host that has the VM."""
+    hosts = [*Fleet.asked(ask, tgt).find(name)["hosts"]]
+    if len(hosts) != 1:
+        where = f"is on {', '.join(hosts)}: say host" if hosts else "is on no host that answers"
+        raise HostError(f"{name}: {where}")
+    return hosts[0]
+
+
+def _accepted(ask, host, name, minion, test=False):
+    """Ask the host for the key. Its word is not enough for another id than the caller's."""
+    said = said_by(ask, host, "geats.minion_key", name)
+    found = {each: str(said[each]) for each in ("id", "key", "fingerprint")}
+    if found["id"] != minion:
+        wrong = f"its minion is called {found['id']!r}, not {minion!r}: say id, if that is right"
+        raise HostError(f"{name}: {wrong}")
+    new = None if test else accept_key(__opts__, minion, found["key"])
+    return {"id": minion, "host": host, "fingerprint": found["fingerprint"], "new": new}
 
 
 def evacuate(host, tgt="*", tgt_type="glob", test=False, via=None, live=False, **rules):

@@ -35,6 +35,7 @@ def opts(tmp_path, testmode, geats_config):
     return {
         **salt.config.minion_config(None),
         "cachedir": str(tmp_path),
+        "pki_dir": str(tmp_path / "pki"),
         "extension_modules": str(tmp_path / "extmods"),
         "file_client": "local",
         "grains": {},

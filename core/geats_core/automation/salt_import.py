@@ -10,6 +10,7 @@ from geats_core.automation.arguments import (
     size,
 )
 from geats_core.automation.salt_documents import Documents, Raw, Said, read_documents
+from geats_core.automation.salt_seeding import SEEDED, seeding
 from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_import import free_name
 from geats_core.foreign.pillar_problems import problems_of_pillar
@@ -26,14 +27,12 @@ OF_CLOUD = "is for salt-cloud"
 REASONS: Mapping[str, str] = {
     **dict.fromkeys(("backing", "fstype", "lvname", "thinpool", "vgname"), POOLED),
     **dict.fromkeys(
-        ("bootstrap_args", "bootstrap_delay", "bootstrap_shell", "bootstrap_url", "force_install"),
+        ("bootstrap_args", "bootstrap_delay", "bootstrap_shell", "bootstrap_url"),
         NEW_GUEST,
     ),
-    **dict.fromkeys(
-        ("install", "master", "master_port", "minion", "config", "password"), NEW_GUEST
-    ),
-    **dict.fromkeys(("password_encrypted", "priv_key", "pub_key", "script", "seed"), NEW_GUEST),
-    **dict.fromkeys(("script_args", "ssh_username", "unconditional_install", "users"), NEW_GUEST),
+    **dict.fromkeys(("master", "master_port", "minion", "config", "script"), NEW_GUEST),
+    **dict.fromkeys(("script_args", "ssh_username"), NEW_GUEST),
+    **SEEDED,
     **dict.fromkeys(("provider", "delete_sshkeys", "make_master", "sync_after_install"), OF_CLOUD),
     "path": "is the path of the driver lxc",
     "restart": "watch, or geats.reboot",
@@ -92,6 +91,7 @@ def _take(geats: Pillar, taken: Taken, said: Said, power: str, found: Documents)
         settings.went("running", "power")
     _limits(arguments, vm)
     _dns(arguments, vm)
+    seeding(arguments, vm)
     template = _template(arguments, name)
     geats["templates"] |= {root_template(name): template} if template else {}
     if nics := [*_nics(arguments, network)]:

@@ -133,6 +133,7 @@ EXAMPLES = {
         "geats plan --format html > plan.html",
         "geats plan --to deprovisioned old",
     ),
+    "minion-key": ("geats minion-key web01",),
     "pools": ("geats pools",),
     "provision": ("geats provision web01",),
     "prune-exports": ("geats prune-exports --daily 7 --weekly 4 --dry-run",),

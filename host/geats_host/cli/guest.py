@@ -10,7 +10,7 @@ import click
 
 from geats_core.reading.sizes import for_people
 from geats_host.calls import reports
-from geats_host.calls.guests import logs, programs, trees, waiting
+from geats_host.calls.guests import logs, minions, programs, trees, waiting
 from geats_host.calls.guests import ssh as ssh_calls
 from geats_host.calls.guests.waiting import Until
 from geats_host.cli.session import FAILED, Session, in_session
@@ -224,4 +224,20 @@ def _end(name: str, code: int | None) -> NoReturn:
     sys.exit(TIMED_OUT if code is None else code)
 
 
-COMMANDS = (shell, exec_, ssh, push, pull, wait, console)
+@click.command("minion-key")
+@click.argument("name")
+@in_session
+def minion_key(session: Session, /, name: str) -> None:
+    """Show the id, the fingerprint and the public key of the Salt minion in a VM.
+
+    A container may be off. On the master, 'salt-run geats.accept NAME' asks for it.
+    """
+    found = minions.minion_key(session.host, name)
+
+    def show() -> None:
+        click.echo(f"{found['id']}  {found['fingerprint']}\n{found['key']}")
+
+    session.answer({**found}, show)
+
+
+COMMANDS = (shell, exec_, ssh, push, pull, wait, console, minion_key)

@@ -33,7 +33,7 @@ THEMES: Themes = {
         "verbs": ("define", "provision", "reinit", "undefine", "deprovision", "lock", "unlock"),
     },
     "Work in a VM": {
-        "guest": ("shell", "exec", "ssh", "console", "push", "pull", "wait"),
+        "guest": ("shell", "exec", "ssh", "console", "push", "pull", "wait", "minion-key"),
         "logs": ("logs",),
     },
     "Snapshots, copies and archives": {

@@ -129,7 +129,34 @@ def test_a_map_of_salt_cloud_has_containers_of_a_profile() -> None:
         ["10.0.4.8/16"],
         None,
     ]
-    assert notes(made)["minion"].startswith("left: is done in a new guest")
+    assert part(made, "vms")["c1"]["minion"] == {"master": "salt"}
+
+
+def test_a_minion_and_hashed_passwords_are_carried() -> None:
+    """The rest of what Salt did in a new guest is told."""
+    arguments: list[dict[str, object]] = [
+        {"clone_from": "base", "config": {"id": "w1.example.org", "log_level": "info", "a b": 1}},
+        {"master": "10.0.0.1", "master_port": 4510, "approve_key": True, "install": True},
+        {"password": "$6$salt$canary", "password_encrypted": True, "users": ["root", "ann"]},
+    ]
+    made = imported(states={"w1": {"lxc.present": arguments}})
+    assert made.problems == ()
+    web = part(made, "vms")["w1"]
+    assert web["minion"] == {
+        "master": "10.0.0.1",
+        "id": "w1.example.org",
+        "config": {"log_level": "info", "master_port": "4510"},
+    }
+    assert web["users"] == {key: {"password": "$6$salt$canary"} for key in ("root", "ann")}
+    told = notes(made)
+    assert "canary" not in str(made.notes)
+    assert told["approve_key"].startswith("left: geats makes keys in the guest")
+    assert told["install"].startswith("left: the template has salt-minion")
+    alone: list[dict[str, object]] = [{"clone_from": "base"}, {"password": "$6$s$h"}]
+    asked = [*alone, {"password_encrypted": "yes"}]
+    for said, users in ((alone, None), (asked, {"root": {"password": "$6$s$h"}})):
+        made = imported(states={"w1": {"lxc.present": said}})
+        assert part(made, "vms")["w1"].get("users") == users
 
 
 @pytest.mark.parametrize(

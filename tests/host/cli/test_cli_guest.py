@@ -160,3 +160,16 @@ def test_ssh_takes_the_place_of_geats(running: Geats, monkeypatch: pytest.Monkey
     assert running("ssh", "ann@web01", "-p", "23", "--", "-v", "uptime")[0] == 0
     assert became == [["ssh", "-l", "ann", "-p", "23", "10.0.0.2", "-v", "uptime"]]
     assert running("ssh", "@web01")[0] == 2
+
+
+def test_the_public_key_of_a_minion_is_shown(running: Geats, tmp_path: Path) -> None:
+    key = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"
+    (tmp_path / "pub").write_text(f"{key}\n")
+    path = "/etc/salt/pki/minion/minion.pub"
+    assert running("minion-key", "web01")[0] != 0
+    running("push", "web01", str(tmp_path / "pub"), path)
+    code, out, _ = running("minion-key", "web01")
+    assert (code, out.splitlines()[1:]) == (0, key.splitlines())
+    said = out.splitlines()[0].split()
+    fingerprint = {"id": said[0], "key": key, "fingerprint": said[1]}
+    assert answer(running, "minion-key", "web01") == fingerprint
