@@ -102,11 +102,14 @@ class Host:
     def _opened(cls, read: Checked[HostConfig], origin: str, listening: Listening) -> "Host":
         config = accepted(read, "geats")
         state_dir = Path(config.state_dir)
+        registry = open_registry(config.registry, state_dir)
         return cls(
             config,
-            open_registry(config.registry, state_dir),
+            registry,
             open_drivers(config.drivers, state_dir, config.wrong),
-            open_pools(pools_of(config), config.wrong),
+            open_pools(
+                pools_of(config), config.wrong, state_dir, lambda vm: vm in registry.definitions()
+            ),
             origin,
             listening,
         )

@@ -17,6 +17,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from geats_core.declared.shared_pools import UNKNOWN, owner_to_json
 from geats_core.declared.template import Files, Template
 from geats_core.jobs.copies import Manifest
 from geats_core.plans.plan_files import Recorded, SavedPlan
@@ -54,6 +55,7 @@ def shapes() -> dict[str, object]:
         "CONFIG": _head(),
         "MARKS": _marks(),
         "POOL": _pool(),
+        "OWNER": sorted(json.loads(owner_to_json(UNKNOWN))),
         "RECORDED": sorted({*_fields(Recorded), *_spec_keys()}),
         "PLAN": sorted({*_fields(SavedPlan), *_spec_keys()}),
         "ARCHIVE": sorted({*_fields(Manifest), *_spec_keys()}),
@@ -64,7 +66,7 @@ def shapes() -> dict[str, object]:
 
 
 NAMES = (
-    *("REGISTRY", "SPEC", "CONFIG", "MARKS", "POOL"),
+    *("REGISTRY", "SPEC", "CONFIG", "MARKS", "POOL", "OWNER"),
     *("RECORDED", "PLAN", "ARCHIVE", "MACHINE", "TEMPLATES", "VERIFIED"),
 )
 

@@ -42,6 +42,7 @@ def refusals(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) -> P
         *losses(goal, want, have, facts),
         *_unfinished_copy(goal, have),
         *_amid_a_move(goal.name, want, have),
+        *_of_another_host(goal, want, have, facts),
         *(() if without else _stuck(goal, want, have)),  # nobody knows then
         *(() if without else _forgotten(goal, want, have)),
     ]
@@ -131,6 +132,21 @@ def only_while_off(name: str, have: Observation, facts: HostFacts) -> Problems:
         for seen in have.volumes
         if not facts.pool(seen.pool).works_online
     )
+
+
+def _of_another_host(
+    goal: Goal, want: VMSpec, have: Observation, facts: HostFacts
+) -> Iterable[Problem]:
+    """A VM that another host has in a shared pool is not made a second time there."""
+    if not goal.target.takes_spec or goal.target is Target.DEFINED:
+        return
+    for volume in want.volumes:
+        host = facts.pool(volume.pool).elsewhere.get(goal.name)
+        if host is not None and have.volume(volume.pool, volume.name) is None:
+            why = f"is shared, and {host} has {goal.name} there: move it here"
+            advice = "(salt-run geats.migrate, geats fetch), or give this VM another name"
+            path = f"volumes[{volume.name}].pool"
+            yield Problem(path, f"{volume.pool!r} {why} {advice}", Code.CONFLICT)
 
 
 def _without_template(

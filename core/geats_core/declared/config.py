@@ -10,6 +10,7 @@ from returns.result import Failure, Success
 
 from geats_core.declared.access import Access, parse_access
 from geats_core.declared.policy import HostPolicy, parse_policy
+from geats_core.declared.shared_pools import Shared, parse_shared
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problem
 from geats_core.reading.fields import Reader, each, named, of_mapping, one_of, printable
@@ -40,11 +41,15 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackLayer:
-    """A named plugin and its options, as the plugin itself will parse them."""
+    """A named plugin and its options, as the plugin itself will parse them.
+
+    Only the uppermost says whether, and how, the whole pool is ``shared`` with other hosts.
+    """
 
     type: str
     options: Raw
     on: "StackLayer | None" = None
+    shared: Shared | None = None
 
 
 class Events(StrEnum):
@@ -291,11 +296,12 @@ def layers(at_most: int) -> Described[StackLayer]:
         if not at_most:
             return problem(read.path, f"is more than {DEEPEST_STACK} layers deep")
         read.raw = _with_on(read.raw)
-        options = read.rest("type", "on")
+        is_top = at_most == DEEPEST_STACK
+        options = read.rest("type", "on", *(["shared"] if is_top else []))
         below = read.take("on", next_layer, None)
-        return read.done(
-            StackLayer(type=read.need("type", fields.name, ""), options=options, on=below)
-        )
+        shared = read.take("shared", parse_shared, None) if is_top else None
+        kind = read.need("type", fields.name, "")
+        return read.done(StackLayer(type=kind, options=options, on=below, shared=shared))
 
     return parse
 

@@ -84,7 +84,8 @@ class PoolFacts:
     VMs cannot use it. ``identity`` distinguishes the pool from another one at the same place, for
     example on another disk; it is None until the first volume is made, and if the pool has none.
     ``renames``: it can hand a volume over to another name of its VM. ``zeroes``: it may get space
-    in which others left data, and overwrites that, which takes time.
+    in which others left data, and overwrites that, which takes time. Several hosts use a ``shared``
+    pool; ``elsewhere`` says which other host has which VM there, by the names of both.
     """
 
     offers: Offer | None = None
@@ -104,6 +105,8 @@ class PoolFacts:
     identity: str | None = None
     renames: bool = False
     zeroes: bool = False
+    shared: bool = False
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 class Leftover(StrEnum):

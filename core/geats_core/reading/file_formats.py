@@ -10,6 +10,7 @@ SPEC = 1  # a VM's definition in the registry
 CONFIG = 1  # what the driver lxc writes at the head of a container's config, and in ``started``
 MARKS = 1  # what pools remember of a volume: in files, tags, or properties
 POOL = 1  # what tells a pool from others, in a file of its root
+OWNER = 1  # which host has a VM in a shared pool
 RECORDED = 9  # recorded hosts
 PLAN = 8  # saved plans
 OLDEST_PLAN = 2  # that is read: before, the fingerprint was that of the observations only

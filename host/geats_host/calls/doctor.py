@@ -23,6 +23,7 @@ from geats_core.vm.spec import IdRange
 from geats_host import templates
 from geats_host.calls import lifecycle, units
 from geats_host.calls.registry import registry_health
+from geats_host.calls.shared_pools import shared_pools
 from geats_host.drivers import TryingDriver
 from geats_host.errors import HostError, Refused
 from geats_host.examining import tried
@@ -62,6 +63,7 @@ def examine(raw: object, tree: HostFiles | None = None) -> tuple[Finding, ...]:
         *_unclaimed(raw),
         *_mapped_ids(raw, tree),
         *_disk_folders(raw, tree),
+        *(shared_pools(raw) if tree.is_this_host else ()),
         *(_trials(raw) if tree.is_this_host else ()),
         *_configuration(raw),
     )

@@ -1,11 +1,12 @@
 """Drivers, storage plugins and registries: found by name among the entry points, and opened."""
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from geats_core.declared.config import HostConfig, Plugin, StackLayer
 from geats_core.reading.checked import unknown, within
@@ -13,6 +14,7 @@ from geats_core.reading.mappings import Raw
 from geats_core.vm.unseen import DRIVERS, POOLS
 from geats_host.drivers import Driver
 from geats_host.errors import Refused
+from geats_host.lazy import later
 from geats_host.locks import Locks
 from geats_host.plugins.installed import entry_points, load, own_entry_points
 from geats_host.plugins.opened import Opened, guarded
@@ -20,6 +22,15 @@ from geats_host.plugins.strangers import lacking, watched
 from geats_host.registry import Registry
 from geats_host.storage import Offer, Pool
 
+if TYPE_CHECKING:
+    from geats_host.storage import owners
+    from geats_host.storage import shared as shared_pools
+else:
+    owners = later("geats_host.storage.owners")
+    shared_pools = later("geats_host.storage.shared")
+
+HOST = "host.json"  # in the directory of the host's state: who it is in shared pools
+NOWHERE = Path("/nonexistent")
 ABOUT_BELOW = "on: "  # how a problem of a plugin begins that cannot be on the pool below
 DEFAULT_DRIVERS: Mapping[str, Plugin] = {"lxc": Plugin(type="lxc")}
 OURS = "geats_host"
@@ -141,25 +152,45 @@ def _open_driver(name: str, plugin: Plugin, state_dir: Path) -> Driver:
 
 
 def open_pools(
-    layers: Mapping[str, StackLayer], wrong: Mapping[str, str] = NOTHING
+    layers: Mapping[str, StackLayer],
+    wrong: Mapping[str, str] = NOTHING,
+    state_dir: Path = NOWHERE,
+    records: Callable[[str], bool] = lambda _: False,
 ) -> Opened[Pool]:
-    """The pools by name; opened when they are needed."""
+    """The pools by name; opened when they are needed.
+
+    In those that are shared, this host is who *state_dir* says, and has the VMs that it *records*.
+    """
     refused = wrong_of(POOLS, wrong)
     openers: dict[str, Callable[[], Pool]] = {
-        name: partial(_open_pool, f"geats.pools.{name}", layer) for name, layer in layers.items()
+        name: partial(_open_whole, f"geats.pools.{name}", layer, state_dir, records)
+        for name, layer in layers.items()
     }
     return Opened("pool", openers | {name: partial(_refuse, why) for name, why in refused.items()})
 
 
-def _open_pool(path: str, layer: StackLayer) -> Pool:
-    """Open a stack from the bottom up."""
-    below = _open_pool(f"{path}.on", layer.on) if layer.on else None
+def _open_whole(
+    path: str, layer: StackLayer, state_dir: Path, records: Callable[[str], bool]
+) -> Pool:
+    """Open a stack; of one that is shared, only what is of this host."""
+    pool, lowest = _open_stack(path, layer)
+    if layer.shared is None:
+        return pool
+    us = owners.Us(layer.shared.host or socket.gethostname(), state_dir / HOST)
+    with _located(path):
+        return shared_pools.shared(pool, lowest, us, records)
+
+
+def _open_stack(path: str, layer: StackLayer) -> tuple[Pool, Pool]:
+    """Open a stack from the bottom up: the whole, and its lowest pool."""
+    below, lowest = _open_stack(f"{path}.on", layer.on) if layer.on else (None, None)
     open_pool = storage_plugin(f"{path}.type", layer.type)
     try:
         pool = open_pool(layer.options, below)
     except Refused as refused:
         raise Refused(*(_in_stack(path, layer, below, e) for e in refused.problems)) from None
-    return _proven(pool, Pool, open_pool, path.replace("geats.pools.", "pool ", 1))
+    pool = _proven(pool, Pool, open_pool, path.replace("geats.pools.", "pool ", 1))
+    return pool, lowest or pool
 
 
 def _in_stack(path: str, layer: StackLayer, below: Pool | None, problem: str) -> str:

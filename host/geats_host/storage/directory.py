@@ -138,6 +138,11 @@ class DirectoryPool:
         with host_errors(self.root), open_directory(self.root) as pool:
             return identity.read(pool, self.kind)
 
+    @property
+    def shared_root(self) -> Path:
+        """The directory of the pool: see ``SharablePool``."""
+        return self.root
+
     def identify(self) -> None:
         """Give the pool its identity, unless it has one."""
         with host_errors(self.root), open_directory(self.root) as pool:

@@ -53,6 +53,15 @@ class DiskFilePool(ABC):
     def without_marks(self, at: int, volume: VolumeId) -> VolumeSeen:
         """What is seen of a volume that has its file, and lost its marks: it may be precious."""
 
+    @property
+    def shared_root(self) -> Path:
+        """The directory of the pool: see ``SharablePool``."""
+        return self.folders.root
+
+    def make_root(self) -> None:
+        """Make it."""
+        self.folders.make_root()
+
     def identify(self) -> None:
         """Give the pool its identity, unless it has one."""
         self.folders.identify()

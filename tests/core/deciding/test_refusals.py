@@ -228,6 +228,22 @@ def test_a_privileged_vm_stays_out_of_pools_for_others() -> None:
     assert isinstance(plan(goal(Target.STOPPED, web(ROOT)), Observation(), facts), Success)
 
 
+@pytest.mark.parametrize("target", Target)
+def test_a_vm_that_another_host_has_in_a_shared_pool_is_not_made_a_second_time(
+    target: Target,
+) -> None:
+    facts = HostFacts(pools={"fast": PoolFacts(shared=True, elsewhere={"web": "host-b"})})
+    said = (
+        "'fast' is shared, and host-b has web there: move it here (salt-run geats.migrate, "
+        "geats fetch), or give this VM another name"
+    )
+    made = target.takes_spec and target is not Target.DEFINED
+    found = plan(goal(target, web(ROOT)), Observation(recorded=web(ROOT)), facts)
+    problems = [] if isinstance(found, Success) else [str(each) for each in found.failure()]
+    assert (f"web.volumes[root].pool: {said}" in problems) == made
+    assert isinstance(plan(goal(Target.RUNNING, WEB), ON, facts), Success)
+
+
 def test_nothing_is_done_for_a_start_that_the_host_does_not_allow() -> None:
     no = NoStart(why="AppArmor has no parser: install it", unless="lxc.apparmor.profile")
     facts = HostFacts(drivers={"lxc": DriverFacts(no_start=no)})

@@ -21,7 +21,7 @@ def test_the_key_on_is_read_whatever_yaml_makes_of_it() -> None:
     assert parse_config({"pools": pools}).unwrap().pools == {"a": stack}
     twice = {"a": {"type": "x", "on": {"type": "z"}, True: {"type": "z"}}}
     assert [str(each) for each in parse_config({"pools": twice}).failure()] == [
-        "pools.a.true: unknown key true (there is: on, type)"
+        "pools.a.true: unknown key true (there is: on, shared, type)"
     ]
     other = {"a": {"type": "x", 1: {"type": "z"}}}
     assert parse_config({"pools": other}).failure()[0].path == "pools.a.1"
@@ -103,7 +103,7 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("pools.a b", f"{name}, got 'a b'"),
             Problem("pools.p.on.type", f"{name}, got 'X'"),
             Problem("pools.p.type", "is missing"),
-            Problem("pools.p.1", "unknown key 1 (there is: on, type)"),
+            Problem("pools.p.1", "unknown key 1 (there is: on, shared, type)"),
             Problem(
                 "templates.t",
                 "must have exactly one of path, oci, image, simplestreams, build, disk, got none",

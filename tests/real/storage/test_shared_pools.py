@@ -1,0 +1,153 @@
+"""A pool that two hosts use: each sees and touches what is of its own VMs only."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from geats_core.declared.shared_pools import Owner
+from geats_core.vm.observation import Stage
+from geats_host.calls.shared_pools import shared_pools
+from geats_host.errors import HostError, Refused
+from geats_host.storage import TEMPLATES, VolumeId, memory, sparsefile
+from geats_host.storage.owners import Us
+from geats_host.storage.shared import SharedPool, shared
+from geats_host.testing.pool_conformance import PoolConformance
+from geats_host.testing.pool_conformance_content import Reopen
+
+ROOT, MIB = VolumeId("web01", "root"), 2**20
+TEMPLATE = VolumeId(TEMPLATES, "0123456789" * 4)
+
+
+def seen_by(folder: Path, host: str, *recorded: str) -> SharedPool:
+    pool = sparsefile.open_pool({"path": str(folder / "pool")}, None)
+    return shared(pool, pool, Us(host, folder / host / "host.json"), lambda vm: vm in recorded)
+
+
+class TestShared(PoolConformance):
+    unsized = False
+
+    @pytest.fixture
+    def reopen(self, tmp_path: Path) -> Reopen:
+        return lambda: seen_by(tmp_path, "a")
+
+
+@pytest.fixture
+def a(tmp_path: Path) -> SharedPool:
+    """One host, whose VM has a volume."""
+    pool = seen_by(tmp_path, "a")
+    pool.allocate(ROOT, MIB)
+    pool.format(ROOT)
+    return pool
+
+
+def test_only_the_host_that_made_a_volume_sees_it_and_can_change_it(
+    a: SharedPool, tmp_path: Path
+) -> None:
+    b = seen_by(tmp_path, "b", "web01")
+    assert (list(a.observe()), b.observe(), b.observe(ROOT)) == ([ROOT], {}, {})
+    assert (a.facts.elsewhere, b.facts.elsewhere) == ({}, {"web01": "a"})
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: b.allocate(ROOT, MIB),
+        lambda: b.format(ROOT),
+        lambda: b.activate(ROOT),
+        lambda: b.grow(ROOT, 2 * MIB),
+        lambda: b.set_locked(ROOT, locked=True),
+        lambda: b.allocate(VolumeId("web01", "data"), MIB),
+    )
+    for change in changes:
+        with pytest.raises(HostError, match="a has web01 there"):
+            change()
+    b.deactivate(ROOT)
+    b.destroy(ROOT)
+    assert a.observe()[ROOT].stage is Stage.FORMATTED
+
+
+def test_what_is_passed_on_is_that_of_the_other_host_alone(a: SharedPool, tmp_path: Path) -> None:
+    b = seen_by(tmp_path, "b")
+    there = b.us.made()
+    a.pass_on("web01", there)
+    a.pass_on("web01", there)  # as often as one likes
+    assert (a.observe(), list(b.observe())) == ({}, [ROOT])
+    assert a.owner_of("web01") == Owner(host="b", identity=there.identity)
+    with pytest.raises(HostError, match="b has web01 there, and not a"):
+        a.pass_on("web01", Owner(host="c", identity="c"))
+
+
+def test_of_two_that_take_a_vm_of_a_lost_host_one_has_it(a: SharedPool, tmp_path: Path) -> None:
+    b, c = seen_by(tmp_path, "b"), seen_by(tmp_path, "c")
+    lost = b.vms()["web01"]
+    assert lost == a.us.known()
+    b.take("web01", lost)
+    with pytest.raises(HostError, match="b has web01 there"):
+        c.take("web01", lost)
+    assert (list(b.observe()), a.observe(), c.observe()) == ([ROOT], {}, {})
+
+
+def test_a_vm_without_volumes_is_nobodys(a: SharedPool, tmp_path: Path) -> None:
+    a.destroy(ROOT)
+    b = seen_by(tmp_path, "b")
+    assert (a.owner_of("web01"), b.vms()) == (None, {})
+    b.allocate(ROOT, MIB)
+    assert (a.observe(), list(b.observe())) == ({}, [ROOT])
+
+
+def test_a_pool_that_was_one_hosts_becomes_shared_with_its_vms_still_that_hosts(
+    tmp_path: Path,
+) -> None:
+    before = sparsefile.open_pool({"path": str(tmp_path / "pool")}, None)
+    before.allocate(ROOT, MIB)
+    before.format(ROOT)
+    a, b = seen_by(tmp_path, "a", "web01"), seen_by(tmp_path, "b")
+    assert (a.observe()[ROOT].unreadable, "take" in b.observe()[ROOT].unreadable) == ("", True)
+    changes: tuple[Callable[[], object], ...]
+    changes = (lambda: b.destroy(ROOT), lambda: b.allocate(ROOT, MIB))
+    for change in changes:
+        with pytest.raises(HostError, match="no host has this VM"):
+            change()
+    a.activate(ROOT)
+    assert b.observe() == {}
+    with pytest.raises(HostError, match="a has web01 there"):
+        b.take("web01", None)
+
+
+def test_each_host_has_templates_of_its_own_there(tmp_path: Path) -> None:
+    a, b = seen_by(tmp_path, "a"), seen_by(tmp_path, "b")
+    for pool in (a, b):
+        pool.allocate(TEMPLATE, MIB)
+    a.destroy(TEMPLATE)
+    assert (a.observe(), list(b.observe())) == ({}, [TEMPLATE])
+
+
+def test_an_owner_that_cannot_be_read_is_another_host(a: SharedPool, tmp_path: Path) -> None:
+    (tmp_path / "pool/_owners/web01.owner").write_text('{"format": 99}')
+    assert a.observe() == {}
+    assert a.facts.elsewhere == {"web01": "a host whose name cannot be read"}
+    with pytest.raises(HostError, match="whose name cannot be read has web01"):
+        a.format(ROOT)
+
+
+def test_a_pool_that_is_in_memory_is_shared_with_nobody(tmp_path: Path) -> None:
+    pool = memory.open_pool({}, None)
+    with pytest.raises(Refused, match="only pools of files"):
+        shared(pool, pool, Us("a", tmp_path / "host.json"), lambda _: False)
+
+
+def test_doctor_says_which_hosts_use_it_and_what_they_do_not_see_alike(
+    a: SharedPool, tmp_path: Path
+) -> None:
+    pools = {"disks": {"type": "sparsefile", "path": f"{tmp_path}/pool", "shared": "b"}}
+    raw = {"state_dir": f"{tmp_path}/state", "pools": pools}
+    before, tried = [found.found for found in shared_pools(raw)], a.owners.hosts()
+    assert (
+        before[-1] == f"is shared as pool {a.facts.identity} by a (this host is none of them yet)"
+    )
+    b = seen_by(tmp_path, "a")
+    other = SharedPool(b.pool, b.lowest, Us("a", tmp_path / "state/host.json"), lambda _: False)
+    other.allocate(VolumeId("web02", "root"), MIB)
+    found = [(str(each.health), each.found) for each in shared_pools(raw)]
+    assert ("warning", "several hosts that use it are called a") in found
+    assert len(tried) == 1
+    (tmp_path / "pool/_owners/_lock").unlink()
+    (tmp_path / "pool/_owners/_lock").mkdir()
+    assert [str(each.health) for each in shared_pools(raw)] == ["problem"]
