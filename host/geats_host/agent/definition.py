@@ -77,7 +77,9 @@ METHODS: Mapping[str, Method] = {
     "Validate": Method(
         about="What is wrong with one VM, or with all and the configuration: problems by name.",
         takes={"name": str | None, "spec": Object | None},
-        gives={"problems": dict[str, list[Problem]]},
+        gives={
+            "problems": dict[str, Object]
+        },  # for each a list of Problem, which systemd cannot read
     ),
     "Plan": Method(
         about=f"What Apply would do, and a fingerprint of it; nothing is changed.\n{ABOUT_WISH}",

@@ -112,15 +112,15 @@ async def spoken(
 
 def serve(file: Path | None, path: Path | None) -> None:
     """Answer until a signal ends it: on the socket at *path*, on that of systemd, or else on
-    standard input and output, until that ends."""
+    standard input and output, until that ends; so does a connection that was given."""
     if path is None:
-        given = get_listen_fd(SYSTEMD)
-        listening = None if given is None else socket.socket(fileno=given.fileno())
-        if given is not None:
-            given.should_close = False
+        said = get_listen_fd(SYSTEMD)
+        given = None if said is None else socket.socket(fileno=said.fileno())
+        if said is not None:
+            said.should_close = False
     else:
-        listening = bound(path)
-    asyncio.run(_serve(Service(file), listening))
+        given = bound(path)
+    asyncio.run(_serve(Service(file), given))
 
 
 def bound(path: Path) -> socket.socket:
@@ -143,23 +143,26 @@ def bound(path: Path) -> socket.socket:
     return made
 
 
-async def _serve(service: Service, listening: socket.socket | None) -> None:
+async def _serve(service: Service, given: socket.socket | None) -> None:
     ending = asyncio.Event()
     for number in ENDING:
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    await answering(service, listening, ending)
+    await answering(service, given, ending)
 
 
-async def answering(
-    service: Service, listening: socket.socket | None, ending: asyncio.Event
-) -> None:
-    """Answer until *ending*; steps that are under way by then are finished."""
+async def answering(service: Service, given: socket.socket | None, ending: asyncio.Event) -> None:
+    """Answer until *ending*; steps that are under way by then are finished.
+
+    *given* listens, or is one connection; without it, standard input and output are one.
+    """
     watch = asyncio.ensure_future(service.watch(own()))
     try:
-        if listening is None:
+        if given is None:
             await _first(_on_standard_input(service), ending.wait())
+        elif _is_connection(given):
+            await _first(_on_connection(service, given), ending.wait())
         else:
-            await _listen(service, listening, ending)
+            await _listen(service, given, ending)
     finally:
         watch.cancel()
         await (service.runs.idle() if not ending.is_set() else service.end())
@@ -169,6 +172,20 @@ async def _on_standard_input(service: Service) -> None:
     who = on_standard_input()
     both = is_socket(0) and is_socket(1)
     await spoken(service, 0, 1, who, passes_descriptors=both)
+
+
+def _is_connection(given: socket.socket) -> bool:
+    """As ``exec:`` of varlinkctl gives one, in the way in which systemd gives what listens."""
+    try:
+        given.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+async def _on_connection(service: Service, connection: socket.socket) -> None:
+    connection.setblocking(False)
+    await spoken(service, connection, connection, peer(connection), passes_descriptors=True)
 
 
 async def _listen(service: Service, listening: socket.socket, ending: asyncio.Event) -> None:
