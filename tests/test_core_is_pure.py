@@ -23,6 +23,7 @@ ALLOWED = {
         "hashlib",
         "heapq",
         "html",
+        "inspect",
         "itertools",
         "math",
         "struct",

@@ -6,7 +6,6 @@ not have. See cgroups(7), and ``Documentation/admin-guide/cgroup-v2.rst`` of the
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -18,6 +17,7 @@ from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.mappings import printable
 from geats_core.reading.schemas import any_of, by_name, taking, text_matching
 from geats_core.reading.sizes import format_size, parse_size
+from geats_core.reading.values import dataclass
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 Sizes: TypeAlias = tuple[tuple[str, int], ...]

@@ -8,13 +8,14 @@ it cannot make nodes itself; of that is only taken what ``access`` lacks.
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown
 from geats_core.reading.fields import Reader, named, of_mapping
 from geats_core.reading.mappings import shorthand
 from geats_core.reading.schemas import taking, text_matching
+from geats_core.reading.values import dataclass
 
 ALL = "rwm"  # to read, to write, to make the node: see cgroups v1, devices
 OF_ALL = frozenset(

@@ -6,7 +6,6 @@ letters only. What is run on the host is run as root, or as root of the guest's 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from returns.result import Success
@@ -15,6 +14,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked
 from geats_core.reading.fields import Reader, each, named
 from geats_core.reading.schemas import Described, any_of
+from geats_core.reading.values import dataclass
 
 PROGRAM = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.@+-]*)+")
 KEY = "lxc.hook."

@@ -6,7 +6,6 @@ and add to what these say.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from returns.result import Success
@@ -17,6 +16,7 @@ from geats_core.reading.checked import Checked, Problem, problem, shown
 from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.mappings import printable
 from geats_core.reading.schemas import NONE, any_of, by_name, taking, text_matching, words
+from geats_core.reading.values import dataclass
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 

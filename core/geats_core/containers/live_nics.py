@@ -5,10 +5,11 @@ an earlier try did is not in their way.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from geats_core.containers.nic_lines import Command, limiting
 from geats_core.containers.nics import Link, Nic, NicType, host_end
+from geats_core.reading.values import dataclass
 
 ATTACHED = frozenset({NicType.BRIDGE, NicType.VETH})  # types that come, go and change live
 # Keys of those types that change live; and values of ``type`` in plain data that say them.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -15,6 +15,7 @@ from geats_core.reading.checked import Checked, Code, Problem, problem, repeated
 from geats_core.reading.fields import Address, Gateway, Reader, each, of_mapping
 from geats_core.reading.schemas import any_of, taking, text_matching
 from geats_core.reading.sizes import format_size, parse_size
+from geats_core.reading.values import dataclass
 
 Network: TypeAlias = IPv4Network | IPv6Network
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -12,6 +11,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, of_mapping
 from geats_core.reading.schemas import by_name, taking
+from geats_core.reading.values import dataclass
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 

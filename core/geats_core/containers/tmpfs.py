@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown
@@ -10,6 +10,7 @@ from geats_core.reading.fields import Reader, named, of_mapping
 from geats_core.reading.mappings import shorthand
 from geats_core.reading.schemas import taking, text_matching
 from geats_core.reading.sizes import format_size, parse_size
+from geats_core.reading.values import dataclass
 
 SAFE = frozenset({"nosuid", "nodev"})  # options that each has
 MODE = re.compile("[0-7]{3,4}")

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from geats_core.reading.checked import Checked
 from geats_core.reading.fields import Reader, each, matching, named, of_mapping, one_of
+from geats_core.reading.values import dataclass
 
 
 class Right(StrEnum):

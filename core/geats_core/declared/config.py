@@ -1,7 +1,7 @@
 """A host's configuration: pools, templates, profiles, paths and the VMs declared on it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from geats_core.reading.checked import Checked, Problem, Problems, problem
 from geats_core.reading.fields import Reader, each, named, of_mapping, one_of, printable
 from geats_core.reading.mappings import Raw, shorthand
 from geats_core.reading.schemas import Described, Schema, taking
+from geats_core.reading.values import dataclass
 
 if TYPE_CHECKING:
     from geats_core.declared.template import Template

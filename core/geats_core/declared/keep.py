@@ -1,9 +1,8 @@
 """How many snapshots or archives of a VM stay, as it is declared."""
 
-from dataclasses import dataclass
-
 from geats_core.reading.checked import Checked, Problem
 from geats_core.reading.fields import Reader, of_mapping, whole_number
+from geats_core.reading.values import dataclass
 
 MOST = 1_000_000
 

@@ -1,6 +1,5 @@
 """The rules by which VMs are placed on hosts, and how people write them."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -10,6 +9,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.labels import label_name
+from geats_core.reading.values import dataclass
 
 Group: TypeAlias = frozenset[str]
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -15,6 +14,7 @@ from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.labels import NAME as LABEL_NAME
 from geats_core.reading.labels import label_name
 from geats_core.reading.schemas import any_of, by_name, taking, text_matching, words
+from geats_core.reading.values import dataclass
 
 
 class Strays(StrEnum):

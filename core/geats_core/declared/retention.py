@@ -11,10 +11,10 @@ the newest for a long time, and today's would be deleted instead.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from geats_core.declared.keep import Keep
+from geats_core.reading.values import dataclass
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_S = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(seconds=1)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias, TypeVar
 
@@ -14,6 +13,7 @@ from geats_core.reading.fields import Reader, of_mapping
 from geats_core.reading.mappings import shorthand
 from geats_core.reading.schemas import Described, Parser, taking
 from geats_core.reading.sizes import parse_size
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import RootKind
 
 T = TypeVar("T")

@@ -7,7 +7,6 @@ are meant have to make sense.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import TypeAlias
@@ -18,6 +17,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, gather, problem
 from geats_core.reading.fields import Reader, of_mapping
 from geats_core.reading.json_documents import parse_document
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import RootKind
 
 INDEX = "streams/v1/index.json"

@@ -1,8 +1,8 @@
 """What plans that are being applied take of a host."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import VMSpec
 
 

@@ -1,7 +1,7 @@
 """The actions: each is one change to the host, and they are all there are."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
@@ -10,6 +10,7 @@ from geats_core.planning.costs import Impact
 from geats_core.planning.plugin_facts import Leftover
 from geats_core.planning.then import Then
 from geats_core.reading.sizes import format_size
+from geats_core.reading.values import dataclass
 from geats_core.vm.readiness import Ready
 from geats_core.vm.spec import ROOT, Limits, VMSpec
 

@@ -1,12 +1,12 @@
 """What a change of each field of a VM costs, and what drivers can say of that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 from typing import TypeAlias
 
 from geats_core.containers import cgroups, isolation, programs
+from geats_core.reading.values import dataclass
 from geats_core.vm.hardware import HARDWARE
 
 

@@ -1,10 +1,11 @@
 """What a VM should become, and what a plan for that may do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from geats_core.planning.costs import Impact
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import PowerWish, VMSpec
 
 

@@ -1,10 +1,11 @@
 """What a host is, as a value: all that a plan may depend on besides its VMs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from geats_core.planning.actions import Moved, UpgradeRegistry
 from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import Volume
 
 UNKNOWN_DRIVER, UNKNOWN_POOL = DriverFacts(), PoolFacts()

@@ -1,11 +1,12 @@
 """What drivers and pools offer, as values; and what interrupted operations leave of theirs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from geats_core.planning.costs import Cost, Costs, EntryCost
 from geats_core.planning.offers import Offer as Offer
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import RootKind
 
 

@@ -1,7 +1,7 @@
 """What differs between two specs, field by field, and what each change costs."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import inf
 
 from returns.result import Success
@@ -12,6 +12,7 @@ from geats_core.planning.costs import Cost as Cost
 from geats_core.planning.costs import Costs as Costs
 from geats_core.planning.costs import Impact as Impact
 from geats_core.reading.sizes import format_size, parse_size
+from geats_core.reading.values import dataclass
 from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.observation import Observation

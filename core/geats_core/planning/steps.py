@@ -1,10 +1,9 @@
 """A plan for one VM: its steps, in an order in which they may run."""
 
-from dataclasses import dataclass
-
 from geats_core.planning.actions import Action, impact_of
 from geats_core.planning.costs import Impact
 from geats_core.planning.spec_changes import Change
+from geats_core.reading.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ changes its definition, and never restarts it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from returns.result import Success
@@ -13,6 +12,7 @@ from returns.result import Success
 from geats_core.planning.goal import DataLoss, Goal, PowerOff, Restart, Target, declared_target
 from geats_core.planning.model import ON
 from geats_core.reading.checked import Checked, Code, problem
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import VMSpec
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from geats_core.planning.actions import (
@@ -46,6 +45,7 @@ from geats_core.plans.field_changes import differences_of
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import said_once, some_of
 from geats_core.reading.sizes import format_size
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation
 
 MOST_FIELDS = 3  # that a line names

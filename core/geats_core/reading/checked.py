@@ -2,11 +2,13 @@
 
 from bisect import bisect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, StrEnum
 from typing import TypeAlias, TypeVar
 
 from returns.result import Failure, Success
+
+from geats_core.reading.values import dataclass
 
 T = TypeVar("T")
 

@@ -5,10 +5,10 @@ names must exist, are in no schema.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from geats_core.reading.checked import Checked
+from geats_core.reading.values import dataclass
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

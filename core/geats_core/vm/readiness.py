@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from returns.result import Success
@@ -11,6 +10,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown
 from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.schemas import any_of, list_of, taking, text_matching
+from geats_core.reading.values import dataclass
 
 DEFAULT_TIMEOUT_S, LONGEST_TIMEOUT_S = 60, 3600
 SECONDS = {"s": 1, "m": 60, "h": 3600}

@@ -1,6 +1,6 @@
 """What is wanted of one VM: types only, valid by the time they exist (see ``parse``)."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from geats_core.containers.cgroups import CgroupLimits
@@ -15,6 +15,7 @@ from geats_core.guests.minion import Minion
 from geats_core.guests.users import User
 from geats_core.reading.fields import Address as Address
 from geats_core.reading.fields import Gateway as Gateway
+from geats_core.reading.values import dataclass
 from geats_core.vm.readiness import Ready
 
 ROOT = "root"  # the name of the volume that contains the VM's root filesystem

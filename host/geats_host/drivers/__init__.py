@@ -5,13 +5,14 @@ A driver is found by name through the entry-point group ``geats.drivers``, as a 
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from geats_core.planning.offers import Offer
 from geats_core.reading.checked import Problems
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import ForeignNic, Power
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.lazy import later

@@ -1,11 +1,11 @@
 """What became of a plan that was applied: which steps were done, failed, or not tried."""
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from returns.result import Failure, Success
 
 from geats_core.planning.steps import Plan, Step
+from geats_core.reading.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ import logging
 import os
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from returns.result import Failure, Success
@@ -34,6 +34,7 @@ from geats_core.plans.codec import decode, encode
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
 from geats_core.reading.json_documents import parse_document
+from geats_core.reading.values import dataclass
 from geats_core.vm.unseen import DRIVERS, POOLS
 from geats_host.errors import HostError
 from geats_host.linux.descriptors import closing

@@ -6,11 +6,12 @@ A registry is found by name through the entry-point group ``geats.registry``, as
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import VMSpec
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ that an adapter can refuse a pool that it cannot use.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from geats_core.planning.offers import Offer as Offer
 from geats_core.reading.fields import NAME, VM_NAME
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import HostError
 

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
+from geats_core.reading.values import dataclass
 from geats_host.errors import HostError
 from geats_host.guest_trees import trees
 from geats_host.guest_trees.guest_files import is_guest_file, write_guest_files
