@@ -178,7 +178,7 @@ geats:
       driver: lxc
       init: systemd               # default: auto, which is whatever runs in the guest
       privileged: false
-      idmap:                      # default: the host's range, which all VMs share
+      idmap:                      # or auto; default: the host's range, which all VMs share
         - {guest: 0, host: 200000, count: 65536}   # ids: users, or groups, for these only
       # includes: [/usr/share/lxc/config/common.conf]   # instead of LXC's own
       nesting: false              # Docker or Podman in the guest

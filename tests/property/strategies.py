@@ -55,6 +55,7 @@ from geats_core.vm.spec import (
     Init,
     Limits,
     Nic,
+    OwnIds,
     PowerWish,
     RootKind,
     SharedVolume,
@@ -233,6 +234,19 @@ idmaps = st.sampled_from(
         (replace(roots, ids=Ids.USERS), replace(roots, host=400_000, ids=Ids.GROUPS)),
     ]
 )
+own_ids = st.builds(
+    OwnIds,  # which are allocated: see test_own_ids_laws
+    count=st.sampled_from([65_536, 1000]),
+    first=st.sampled_from([200_000, 300_000]),
+    through=st.sampled_from(
+        [
+            (),
+            (IdRange(guest=1000, host=1000, count=1),),
+            (IdRange(guest=1000, host=1001, count=2, ids=Ids.USERS),),
+            (IdRange(guest=500, host=1001, count=2, ids=Ids.GROUPS),),
+        ]
+    ),
+)
 capabilities = st.builds(
     Capabilities,
     drop=st.sampled_from([(), ("net_raw",), ("mknod", "sys_boot")]),
@@ -335,6 +349,7 @@ specs = st.builds(
     program=seldom(st.just(Program()), with_init | without_init),
     privileged=st.booleans(),
     idmap=idmaps,
+    own_ids=seldom(st.none(), own_ids),
     includes=st.sampled_from([None, None, (), ("/etc/lxc/site.conf", "/srv/a b.d/")]),
     isolation=seldom(st.just(Isolation()), isolations),
     devices=seldom(st.just(()), st.tuples(devices)),
@@ -356,7 +371,8 @@ specs = st.builds(
     ready=st.none() | readies,
     labels=seldom(st.just(()), labels),
     description=st.sampled_from(["", "the shop", "'; rm -rf /"]),
-).map(lambda spec: mapped(asking(replace(spec, idmap=()) if spec.privileged else spec)))
+).map(lambda spec: asking(replace(spec, idmap=(), own_ids=None) if spec.privileged else spec))
+specs = specs.map(lambda spec: mapped(replace(spec, idmap=()) if spec.own_ids else spec))
 specs = specs.map(lambda spec: replace(spec, init=Init.NONE) if spec.program.command else spec)
 
 

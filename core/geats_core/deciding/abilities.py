@@ -82,9 +82,11 @@ def _privileged(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
 
 def _idmap(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
     """A pool that shows its files with ids of a range is for guests that have exactly these."""
-    for volume in want.all_volumes if want.idmap else ():
+    if want.own_ids and want.own_ids.first is None:
+        yield Problem("idmap", "has no ids yet: let the host allocate them first", Code.REFUSED)
+    for volume in want.all_volumes if want.ids else ():
         by = facts.pool(volume.pool).shifted_by
-        if by and shift(want.idmap) != by:
+        if by and shift(want.ids) != by:
             yield Problem(
                 "idmap",
                 f"the pool {volume.pool!r} of the volume {volume.name} shows files with ids that"

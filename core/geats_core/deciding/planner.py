@@ -16,6 +16,7 @@ from returns.result import Failure, Success
 from geats_core.containers import cgroups
 from geats_core.deciding.losses import lost, missing_volumes, outdated_volumes, torn_down
 from geats_core.deciding.only_named import unnamed
+from geats_core.deciding.own_ids import with_own_ids
 from geats_core.deciding.refusals import (
     elsewhere,
     foreign,
@@ -62,7 +63,7 @@ from geats_core.planning.model import ON, SUSPENDED, allocated, are_usable
 from geats_core.planning.spec_changes import Change, at_least, changes
 from geats_core.planning.steps import Plan
 from geats_core.planning.then import Then
-from geats_core.reading.checked import Checked, Code, Problem, problem
+from geats_core.reading.checked import Checked, Code, Problem, problem, within
 from geats_core.reading.shown_lines import shown_lines
 from geats_core.vm.claims import would_forget
 from geats_core.vm.devices import differences, is_device, with_devices
@@ -108,10 +109,15 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
         case _:
             if goal.spec is None:
                 return problem(goal.name, "is not defined, and nothing describes it", Code.REFUSED)
-            found = refusals(goal, goal.spec, have, draft.facts)
+            settled = with_own_ids(goal.spec, have, (), draft.facts)
+            if isinstance(settled, Failure):
+                return Failure(within(goal.name, settled.failure()))
+            want = settled.unwrap()
+            draft.goal = replace(goal, spec=want)
+            found = refusals(goal, want, have, draft.facts)
             if found:
                 return Failure(found)
-            _converge(draft, goal.spec)
+            _converge(draft, want)
     return draft.finished()
 
 
@@ -236,7 +242,16 @@ def _define(draft: _Draft, want: VMSpec) -> None:
     elif have.recorded == want:
         reason = f"lines added by hand should be removed: {'; '.join(shown_lines(have.by_hand))}"
     reason = reason or "; ".join(map(str, draft.changes))
-    draft.add(Define(want, keep), f"{reason}{_too_late(draft, want)}", draft.changes)
+    said = f"{reason}{_too_late(draft, want)}{_new_ids(want, have)}"
+    draft.add(Define(want, keep), said, draft.changes)
+
+
+def _new_ids(want: VMSpec, have: Observation) -> str:
+    """Which ids it is given."""
+    own, old = want.own_ids, have.recorded.own_ids if have.recorded else None
+    if own is None or own.first is None or (old and old.first == own.first):
+        return ""
+    return f" (its ids on the host are {own.first} to {own.first + own.count - 1})"
 
 
 def _too_late(draft: _Draft, want: VMSpec) -> str:

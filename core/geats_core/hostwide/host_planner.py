@@ -25,6 +25,7 @@ from geats_core.deciding.planner import plan
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.capacity import fit, lower_first
 from geats_core.hostwide.conflicts import conflicts, described, hand_over
+from geats_core.hostwide.own_ids import clashes, settled
 from geats_core.hostwide.rolling import Rollout, order_waves, rollouts, with_checks
 from geats_core.hostwide.shared_volumes import order_sharing, wrong_sharing
 from geats_core.hostwide.start_order import cycles, order_starts_and_stops, unknown_names
@@ -79,6 +80,8 @@ def plan_host(
     facts, policy = facts or HostFacts(), policy or HostPolicy()
     by_name, problems = _by_name(goals)
     declared = {*by_name, *facts.declared}
+    by_name, without = settled(by_name, observations, facts)
+    problems += without
     strays = strays_among(observations, declared, policy)
     wanted = by_name | {goal.name: goal for goal in stray_goals(strays)}
     plans = _plan_each(wanted, observations, facts, problems)
@@ -86,6 +89,7 @@ def plan_host(
     problems += too_many_down(wanted, plans, observations, policy)
     problems += _order_problems(by_name, {*wanted, *observations, *facts.declared}, observations)
     problems += conflicts(wanted, observations, plans, facts)
+    problems += clashes(wanted, observations, facts)
     problems += wrong_sharing(wanted, observations, plans)
     if problems:
         return Failure(tuple(problems))

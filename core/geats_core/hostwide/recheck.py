@@ -16,6 +16,7 @@ from returns.result import Failure
 from geats_core.declared.policy import HostPolicy
 from geats_core.hostwide.conflicts import conflicts, described
 from geats_core.hostwide.host_planner import Setting, arranged
+from geats_core.hostwide.own_ids import clashes
 from geats_core.hostwide.reservations import Reservation
 from geats_core.hostwide.shared_volumes import wrong_sharing
 from geats_core.planning.actions import (
@@ -87,6 +88,7 @@ def _wrong(
     goals = _goals(plans, observations)
     found = (
         *conflicts(goals, observations, plans, facts),
+        *clashes(goals, observations, facts),
         *wrong_sharing(goals, observations, plans),
     )
     if found:

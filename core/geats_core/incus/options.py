@@ -9,6 +9,7 @@ from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.settings import NO_KEY, YES, Settings, whole
 from geats_core.reading.schemas import NONE
 from geats_core.reading.sizes import format_size
+from geats_core.vm.idmap import AUTO, HIGHEST
 from geats_core.vm.spec import IdRange, Ids
 
 Read: TypeAlias = Callable[[str], object]
@@ -26,6 +27,10 @@ BY_HAND = f"{NO_KEY}: add its lines of LXC to the new VM's config by hand, where
 SEED = "is for cloud-init, which has run in the guest: what it made is in the files"
 SHARE = "is a share of what the host has: say how much"
 UNREAD = "cannot be read, or is a share of what the host has: say how much"
+RAW_IDS, ISOLATED, IDS_SIZE = "raw.idmap", "security.idmap.isolated", "security.idmap.size"
+HOLE = re.compile(  # on the host first, then in the guest
+    r"(both|uid|gid)\s+([0-9]{1,10})(?:-([0-9]{1,10}))?\s+([0-9]{1,10})(?:-([0-9]{1,10}))?"
+)
 ALLOWANCE, ENFORCE = "limits.cpu.allowance", "limits.memory.enforce"
 SYSCTL, RLIMIT, ENVIRONMENT = "linux.sysctl.", "limits.kernel.", "environment."
 # By how keys begin; the longest counts.
@@ -41,9 +46,11 @@ REASONS: Mapping[str, str] = {
     "nvidia.": f"{NO_KEY}: states of Salt can set the host up for it",
     "oci.": f"{NO_KEY}: the template says what an image starts",
     "raw.": "is not for LXC",
-    "raw.idmap": "has the ids of one user or directory: say all ranges as idmap",
+    "raw.idmap": "is for guests that are not privileged",
     "raw.seccomp": f"{NO_KEY}: write it to a file, and name that as seccomp",
     "security.": BY_HAND,
+    "security.idmap.base": "geats allocates the ids that a guest has for itself: say idmap: auto",
+    "security.idmap.isolated": "is false: it has the ids that all have which say nothing of ids",
     "security.protection.delete": "geats lock does the same",
     "snapshots.": "geats snapshot makes them, by a timer or Salt's schedule",
     "user.": "may be a secret: say what everybody may read as labels",
@@ -107,6 +114,7 @@ def carried(settings: Settings, vm: Plain) -> None:
     allowance = ("cpu_weight", _weight) if settings.get(ALLOWANCE)[-1:] == "%" else ("cpus", _time)
     _one(settings, vm, ALLOWANCE, allowance[0], *allowance)
     _cpus(settings, vm)
+    _ids(settings, vm)
     if settings.get(ENFORCE) == "soft" and "memory" in vm:
         vm["memory_soft"] = vm.pop("memory")
         settings.went(ENFORCE, "memory_soft", "which limits.memory is, then")
@@ -168,6 +176,39 @@ def _cpus(settings: Settings, vm: Plain) -> None:
     elif count:
         vm["cpus"] = count
         settings.went("limits.cpu", "cpus", "how much time, not which CPUs")
+
+
+def _ids(settings: Settings, vm: Plain) -> None:
+    """Ids of its own, and those of the host that it has among them."""
+    if vm.get("privileged"):
+        return
+    own: Plain = {}
+    if count := whole(settings.get(IDS_SIZE), HIGHEST):
+        own["count"] = count
+        settings.went(IDS_SIZE, "idmap.count")
+    holes = [_hole(line) for line in settings.get(RAW_IDS).splitlines() if line.strip()]
+    if None in holes:
+        settings.refuse(RAW_IDS, UNREAD)
+    elif holes:
+        own["through"] = holes
+        settings.went(RAW_IDS, "idmap.through", "the others are its own, too")
+    if isolated := _switch(settings.get(ISOLATED)):
+        settings.went(ISOLATED, "idmap")
+    if own or isolated:
+        vm["idmap"] = own or AUTO
+
+
+def _hole(line: str) -> Plain | None:
+    """Such as ``both 1000 1000``, or ``uid 50-60 500-510``: on the host, then in the guest."""
+    found = HOLE.fullmatch(line.strip())
+    if found is None:
+        return None
+    first, last, guest, end = (int(each or -1) for each in found.group(2, 3, 4, 5))
+    count = last - first + 1 if last >= 0 else 1
+    if count < 1 or count != (end - guest + 1 if end >= 0 else 1):
+        return None
+    ids = {"uid": {"ids": "users"}, "gid": {"ids": "groups"}}.get(found[1], {})
+    return {"guest": guest, "host": first, "count": count, **ids}
 
 
 def _many(settings: Settings, vm: Plain, prefix: str, name: str) -> None:

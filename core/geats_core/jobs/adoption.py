@@ -20,6 +20,7 @@ from hashlib import sha256
 from returns.result import Failure, Success
 
 from geats_core.deciding.losses import incomplete
+from geats_core.deciding.own_ids import blocks, with_own_ids
 from geats_core.deciding.planner import plan
 from geats_core.foreign.legacy_notes import Taken
 from geats_core.foreign.lxc_container import (
@@ -49,7 +50,7 @@ from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.ordering import ordered
 from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
-from geats_core.reading.checked import Checked, Code, Problem
+from geats_core.reading.checked import Checked, Code, Problem, within
 from geats_core.reading.fields import bind_source
 from geats_core.reading.paths import is_within
 from geats_core.reading.shown_lines import shown_line
@@ -165,14 +166,20 @@ def plan_adopt(
     ``changes`` of the plan is what *want* has otherwise than the container, and ``pending`` what of
     it waits for a restart. *others* are the VMs of the host by name.
     """
+    running = as_found(found, want)
+    as_it_runs = Observation(recorded=running.value_or(None))
+    taken = [block for each in others.values() for block in blocks(each)]
+    settled = with_own_ids(want, as_it_runs, taken, facts)
+    want = settled.value_or(want)
     problems = (
+        *(within(want.name, settled.failure()) if isinstance(settled, Failure) else ()),
         *_vm_problems(found, want, have),
         *_tree_problems(found, want, root, have, facts),
         *claimed(want, others),
     )
-    match as_found(found, want):
-        case Success(running) if not problems:
-            return _planned(found, want, running, have, facts)
+    match running:
+        case Success(spec) if not problems:
+            return _planned(found, want, _with_same_ids(spec, want), have, facts)
         case Success():
             return Failure(problems)
         case Failure(wrong):
@@ -188,6 +195,12 @@ def as_found(found: FoundVM, want: VMSpec) -> Checked[VMSpec]:
             return Failure(
                 tuple(replace(each, path=f"{found.file}: {each.path}") for each in wrong)
             )
+
+
+def _with_same_ids(running: VMSpec, want: VMSpec) -> VMSpec:
+    """What has the ids that are allocated for it already has them as they are written then."""
+    same = running.idmap and {*running.idmap} == {*want.ids}
+    return replace(running, idmap=(), own_ids=want.own_ids) if same else running
 
 
 def _planned(

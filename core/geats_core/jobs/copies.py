@@ -52,6 +52,7 @@ from geats_core.reading.fields import hostname_of
 from geats_core.reading.shown_lines import shown_line, shown_lines
 from geats_core.reading.sizes import format_size
 from geats_core.vm.claims import claims, name_claim
+from geats_core.vm.idmap import own_to_plain
 from geats_core.vm.lxc_config import unwritable
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm, to_plain
@@ -129,7 +130,8 @@ def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VM
     """*spec* for a VM called *name*, with some keys changed by *changes*; None removes a key.
 
     Under another name, MAC addresses and names of NICs on the host are derived again, and the
-    hostname changes if it was the old name. ``pools`` in *changes* is the name of the pool of all
+    hostname changes if it was the old name. Ids that were allocated are not those of the copy, see
+    ``with_own_ids``. ``pools`` in *changes* is the name of the pool of all
     volumes, or maps names of volumes to names of pools.
     """
     given = dict(changes)
@@ -138,6 +140,8 @@ def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VM
     if name != spec.name:
         raw["hostname"] = hostname_under(spec, name)
         raw["nics"] = [_without_identity(nic) for nic in _mappings(raw["nics"])]
+    if spec.own_ids:  # the ids are those of a VM of this host: a copy gets others
+        raw["idmap"] = own_to_plain(replace(spec.own_ids, first=None))
     raw["volumes"] = [_in_pool(volume, pools) for volume in _mappings(raw["volumes"])]
     wrong = list(_wrong_pools(spec, pools))
     match parse_vm(name, {**raw, **given}):

@@ -21,6 +21,18 @@ class NoStart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubordinateIds:
+    """The ids of a host that guests can have, as ranges of a first id and a number of ids.
+
+    ``ranges`` are all of them, equal for users and groups. ``shared`` is the one that all VMs have
+    which say nothing of ids.
+    """
+
+    ranges: tuple[tuple[int, int], ...] = ()
+    shared: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverFacts:
     """What a driver can do; None if it is not known, and therefore not checked.
 
@@ -43,6 +55,7 @@ class DriverFacts:
     read them; None for a driver whose guests have no disks of their own.
     ``renames``: a VM that gets another name keeps what the guest is known by, such as the UUID of
     its machine. ``configures_nics``: a NIC that comes while the VM is on has its addresses at once.
+    ``ids`` are those of the host that its VMs can have.
     """
 
     roots: frozenset[Offer] | None = None
@@ -61,6 +74,7 @@ class DriverFacts:
     whole_cpus: bool = False
     renames: bool = False
     configures_nics: bool = False
+    ids: SubordinateIds | None = None
 
     @property
     def all_costs(self) -> Costs:

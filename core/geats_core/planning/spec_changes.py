@@ -1,11 +1,12 @@
 """What differs between two specs, field by field, and what each change costs."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import inf
 
 from returns.result import Success
 
+from geats_core.containers.own_ids import OwnIds
 from geats_core.planning.costs import AS_EVER, COST, LIVE, RESTART, EntryCost
 from geats_core.planning.costs import LIVE_LIMITS as LIVE_LIMITS
 from geats_core.planning.costs import Cost as Cost
@@ -167,10 +168,33 @@ def drift(declared: VMSpec, have: Observation) -> tuple[str, ...]:
 
     What runs counts before what is only written down: a change that is pending is a drift.
     """
+    declared = keeping_ids(declared, have)
     now = have.in_effect or have.defined or have.recorded
     written = have.defined or have.recorded
     found = [*changes(now, declared), *changes(written, declared)]
     return tuple(dict.fromkeys(each.field for each in found))
+
+
+def keeping_ids(want: VMSpec, have: Observation) -> VMSpec:
+    """*want* with the ids that are allocated for it already, if it leaves open which they are."""
+    own = want.own_ids
+    if own is None or own.first is not None:
+        return want
+    for spec in (have.recorded, have.defined, have.in_effect):
+        if spec is not None and (kept := _kept(own, spec)):
+            return replace(want, own_ids=kept)
+    return want
+
+
+def _kept(own: OwnIds, spec: VMSpec) -> OwnIds | None:
+    """The same, where *spec* has it; also if a person wrote that range down."""
+    if spec.own_ids and spec.own_ids.count == own.count:
+        return replace(own, first=spec.own_ids.first)
+    for each in spec.idmap:
+        written = replace(own, first=each.host)
+        if each.guest == 0 and {*written.ranges} == {*spec.idmap}:
+            return written
+    return None
 
 
 def changes_to_plain(changes: tuple[Change, ...]) -> dict[str, dict[str, object]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from geats_core.planning.spec_changes import Change, changes, in_short
+from geats_core.planning.spec_changes import Change, changes, in_short, keeping_ids
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 
@@ -43,6 +43,7 @@ def unlike(declared: VMSpec, have: Observation) -> tuple[Difference, ...]:
     written = have.defined or have.recorded
     if written is None:
         return (Difference("defined", False, True),)
+    declared = keeping_ids(declared, have)
     found = (*changes(have.in_effect or written, declared), *changes(written, declared))
     parts = [part for change in found for part in differences_of(change)]
     return tuple({part.path: part for part in reversed(parts)}.values())[::-1]

@@ -8,6 +8,7 @@ from geats_core.containers.devices import device_warnings
 from geats_core.containers.hooks import hook_warnings
 from geats_core.containers.isolation import isolation_warnings
 from geats_core.containers.nics import nic_warnings
+from geats_core.containers.own_ids import ids_warnings
 from geats_core.containers.raw import raw_warnings
 from geats_core.planning.actions import Adopt, Define
 from geats_core.planning.steps import Plan
@@ -38,3 +39,4 @@ def weakened(spec: VMSpec) -> Iterable[tuple[str, str]]:
     yield from device_warnings(spec.devices)
     yield from hook_warnings(spec.hooks)
     yield from raw_warnings(spec.raw)
+    yield from ids_warnings(spec.own_ids)

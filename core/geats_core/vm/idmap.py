@@ -6,19 +6,28 @@ most 340 of them. A guest needs root, and its root may not be root of the host: 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from returns.result import Success
+
+from geats_core.containers.own_ids import ENOUGH, IdRange, Ids, OwnIds, merged
+from geats_core.containers.own_ids import of_kind as of_kind
 from geats_core.reading import fields
-from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.checked import Checked, Problem, problem, shown
 from geats_core.reading.fields import Reader, each, of_mapping
-from geats_core.vm.spec import IdRange, Ids, VMSpec
+from geats_core.reading.mappings import shorthand
+from geats_core.reading.schemas import any_of, schema_of, taking, words
+from geats_core.vm.spec import VMSpec
 
 HIGHEST = (1 << 32) - 2  # the last id is that of nobody who could be
 MOST_RANGES = 340
+AUTO = "auto"
 KINDS = {"u": Ids.USERS, "g": Ids.GROUPS}  # as lxc.container.conf(5) calls them
 
 _id = fields.whole_number(0, HIGHEST)
 _ids = fields.one_of("kind of ids", Ids)
 _count = fields.whole_number(1, HIGHEST)
+_first = fields.whole_number(1, HIGHEST)
 
 
 @of_mapping
@@ -34,6 +43,46 @@ def _range(read: Reader) -> Checked[IdRange]:
 
 
 ranges = each(_range)
+
+
+@of_mapping
+def _hole(read: Reader) -> Checked[IdRange]:
+    guest, host = read.need("guest", _id, 0), read.take("host", _id, None)
+    return read.done(
+        IdRange(
+            guest=guest,
+            host=guest if host is None else host,
+            count=read.take("count", _count, 1),
+            ids=read.take("ids", _ids, Ids.BOTH),
+        )
+    )
+
+
+NO_HOLES: tuple[IdRange, ...] = ()
+_holes = each(shorthand(int, fields.whole_number(0, HIGHEST).schema(), "guest", _hole))
+
+
+@of_mapping
+def _own(read: Reader) -> Checked[OwnIds]:
+    return read.done(
+        OwnIds(
+            count=read.take("count", _count, ENOUGH),
+            first=read.take("first", fields.or_none(_first), None),
+            through=read.take("through", _holes, NO_HOLES),
+        )
+    )
+
+
+@taking(any_of(words([AUTO]), schema_of(_own), schema_of(ranges)))
+def idmap(path: str, raw: object) -> Checked[tuple[IdRange, ...] | OwnIds]:
+    """A list of ranges; or what says that geats allocates one: ``auto``, or a mapping."""
+    if raw == AUTO:
+        return Success(OwnIds())
+    if isinstance(raw, list | tuple):
+        return ranges(path, raw)
+    if isinstance(raw, Mapping):
+        return _own(path, raw)
+    return problem(path, f"must be {AUTO}, a mapping or a list of ranges, got {shown(raw)}")
 
 
 def problems(path: str, found: Sequence[IdRange], *, privileged: bool) -> Iterator[Problem]:
@@ -68,14 +117,10 @@ def _overlaps(path: str, own: Iterable[IdRange], side: str, kind: Ids) -> Iterat
         before = (first, count)
 
 
-def of_kind(found: Iterable[IdRange], kind: Ids) -> tuple[IdRange, ...]:
-    """The ranges for users, or those for groups."""
-    return tuple(each_range for each_range in found if each_range.ids in (kind, Ids.BOTH))
-
-
 def unmapped(spec: VMSpec) -> Iterator[Problem]:
     """Users with an id that their guest has not: nothing could belong to them."""
-    owns = [of_kind(spec.idmap, kind) for kind in KINDS.values() if spec.idmap]
+    ranges_ = _somewhere(spec.own_ids).ranges if spec.own_ids else spec.idmap
+    owns = [of_kind(ranges_, kind) for kind in KINDS.values() if ranges_]
     for user in spec.users:
         uid = user.uid or 0
         if not all(any(r.guest <= uid < r.guest + r.count for r in own) for own in owns):
@@ -93,6 +138,33 @@ def to_plain(found: Iterable[IdRange]) -> list[dict[str, object]]:
         }
         for each_range in found
     ]
+
+
+def own_problems(path: str, own: OwnIds, *, privileged: bool) -> Iterator[Problem]:
+    """What is wrong with ids that are allocated, wherever on the host they will be."""
+    yield from problems(path, _somewhere(own).ranges, privileged=privileged)
+
+
+def _somewhere(own: OwnIds) -> OwnIds:
+    """The same, allocated: if it is not yet, where it overlaps none of its holes."""
+    if own.first is not None:
+        return own
+    ends = sorted({1, *(hole.host + hole.count for hole in own.through)})
+    blocks = [(hole.host, hole.count) for hole in own.through]
+    free = [at for at in ends if all(at + own.count <= b or b + n <= at for b, n in blocks)]
+    return replace(own, first=free[0])
+
+
+def own_to_plain(own: OwnIds) -> str | dict[str, object]:
+    """As ``idmap`` reads it."""
+    said: dict[str, object] = {}
+    if own.count != ENOUGH:
+        said["count"] = own.count
+    if own.first is not None:
+        said["first"] = own.first
+    if own.through:
+        said["through"] = to_plain(own.through)
+    return said or AUTO
 
 
 def from_plain(raw: object) -> tuple[IdRange, ...]:
@@ -121,23 +193,11 @@ def from_lxc_values(values: Iterable[str]) -> tuple[IdRange, ...] | None:
             return None
         guest, host, count = map(int, numbers)
         found.append(IdRange(guest=guest, host=host, count=count, ids=ids))
-    return _merged(found)
+    return merged(found)
 
 
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdigit() and len(word) < 11
-
-
-def _merged(found: Iterable[IdRange]) -> tuple[IdRange, ...]:
-    by_numbers: dict[tuple[int, int, int], set[Ids]] = {}
-    for one in found:
-        by_numbers.setdefault((one.guest, one.host, one.count), set()).add(one.ids)
-    return tuple(
-        IdRange(
-            guest=guest, host=host, count=count, ids=kinds.pop() if len(kinds) == 1 else Ids.BOTH
-        )
-        for (guest, host, count), kinds in by_numbers.items()
-    )
 
 
 def shift(found: Iterable[IdRange]) -> int | None:

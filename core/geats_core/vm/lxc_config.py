@@ -324,7 +324,7 @@ def denies_devices(spec: VMSpec) -> bool:
 def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     if not spec.privileged:
         of_host = IdRange(guest=0, host=facts.idmap_first, count=facts.idmap_count)
-        for value in lxc_values(spec.idmap or (of_host,)):
+        for value in lxc_values(spec.ids or (of_host,)):
             yield f"lxc.idmap = {value}"
     yield f"lxc.uts.name = {spec.hostname}"
     if halt_signal(spec):

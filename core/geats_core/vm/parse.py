@@ -40,13 +40,14 @@ from geats_core.vm.spec import (
     Init,
     Limits,
     Nic,
+    OwnIds,
     PowerWish,
     VMSpec,
 )
 
 DEFAULT_DRIVER = "lxc"
 NO_NICS: tuple[Nic, ...] = ()
-NO_RANGES: tuple[IdRange, ...] = ()
+NO_RANGES: tuple[IdRange, ...] | OwnIds = ()
 NO_USERS: tuple[users.User, ...] = ()
 NO_NAMES: tuple[str, ...] = ()
 
@@ -106,6 +107,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
     read.problems += repeated("after", "name", after)
     if name and name in after:
         read.problems.append(Problem("after", "cannot name the VM itself"))
+    ids = read.take("idmap", idmap.idmap, NO_RANGES)
     spec = VMSpec(
         name=name,
         driver=read.take("driver", fields.name, DEFAULT_DRIVER),
@@ -130,7 +132,8 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         minion=read.take("minion", _minion_or_none, None),
         init=read.take("init", _init, Init.AUTO),
         privileged=read.take("privileged", fields.boolean, False),
-        idmap=read.take("idmap", idmap.ranges, NO_RANGES),
+        idmap=() if isinstance(ids, OwnIds) else ids,
+        own_ids=ids if isinstance(ids, OwnIds) else None,
         includes=read.take("includes", _includes, None),
         isolation=read_isolation(read),
         program=read_program(read),
@@ -155,7 +158,11 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         read.problems.append(Problem("command", message))
     read.problems += users.user_problems(spec.users)
     read.problems += idmap.unmapped(spec)
-    read.problems += idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
+    read.problems += (
+        idmap.own_problems("idmap", spec.own_ids, privileged=spec.privileged)
+        if spec.own_ids
+        else idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
+    )
     return read.done(spec)
 
 
@@ -238,7 +245,11 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "minion": spec.minion and minion.minion_to_plain(spec.minion),
             "init": str(spec.init),
             "privileged": spec.privileged,
-            "idmap": idmap.to_plain(spec.idmap) or None,
+            "idmap": (
+                idmap.own_to_plain(spec.own_ids)
+                if spec.own_ids
+                else idmap.to_plain(spec.idmap) or None
+            ),
             "includes": None if spec.includes is None else list(spec.includes),
             **isolation_to_plain(spec.isolation),
             **program_to_plain(spec.program),

@@ -9,6 +9,9 @@ from geats_core.containers.guest_networks import Manager
 from geats_core.containers.hooks import Hook
 from geats_core.containers.isolation import Isolation
 from geats_core.containers.nics import Nic as Nic
+from geats_core.containers.own_ids import IdRange as IdRange
+from geats_core.containers.own_ids import Ids as Ids
+from geats_core.containers.own_ids import OwnIds as OwnIds
 from geats_core.containers.programs import Program
 from geats_core.containers.tmpfs import Tmpfs
 from geats_core.guests.minion import Minion
@@ -55,24 +58,6 @@ class RootKind(StrEnum):
 
     TREE = "tree"
     DISK = "disk"
-
-
-class Ids(StrEnum):
-    """Whose ids a range is of."""
-
-    BOTH = "both"
-    USERS = "users"
-    GROUPS = "groups"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdRange:
-    """``count`` ids of a guest from ``guest`` on: on the host they are those from ``host`` on."""
-
-    guest: int
-    host: int
-    count: int
-    ids: Ids = Ids.BOTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +151,9 @@ class Autostart:
 class VMSpec:
     """Everything wanted of one VM; ``after`` names the VMs that are started before it.
 
-    ``idmap`` are the ids that an unprivileged guest has on the host; without ranges these are of
-    the range that the host has for all VMs that say none. ``includes`` are the files that the
+    ``idmap`` are the ids that an unprivileged guest has on the host, and ``own_ids`` are those that
+    geats allocates; without either, these are of the range that the host has for all VMs that say
+    none. ``includes`` are the files that the
     container's config includes before all else; None are those of LXC's own that geats includes if
     nothing is said. ``ssh_keys`` are those of root in the guest, and an empty ``timezone`` is the
     guest's own. If ``ready`` is set, the VM counts as started only once it is ready. ``labels``
@@ -194,6 +180,7 @@ class VMSpec:
     init: Init = Init.AUTO
     privileged: bool = False
     idmap: tuple[IdRange, ...] = ()
+    own_ids: OwnIds | None = None
     includes: tuple[str, ...] | None = None
     isolation: Isolation = field(default_factory=Isolation)
     program: Program = field(default_factory=Program)
@@ -216,6 +203,11 @@ class VMSpec:
     def is_to_be_off(self) -> bool:
         """Whether its description says that it be off."""
         return self.power is PowerWish.STOPPED or not self.enabled
+
+    @property
+    def ids(self) -> tuple[IdRange, ...]:
+        """The ranges of ids that are its own; none if they are the host's, or not allocated yet."""
+        return self.own_ids.ranges if self.own_ids else self.idmap
 
     @property
     def root(self) -> Volume:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from returns.result import Failure
 
+from geats_core.hostwide.own_ids import settled_alone
 from geats_core.jobs.arrivals import HOST, Arrival, plan_accept
 from geats_core.jobs.clones import plan_clone
 from geats_core.jobs.copies import copied, plan_export, plan_import
@@ -87,6 +88,7 @@ def import_(
     have, facts = seen.get(called, Observation()), facts_of(host, [spec.driver])
     known = definitions(seen)
     arrival = Arrival(source, Then.ON if to_run else Then.OFF) if source else None
+    spec = accepted(settled_alone(spec, seen, facts))
     made = accepted(plan_import(str(archive), found.manifest, spec, have, facts, known, arrival))
     about = {called: have} if have.exists else {}
     return saved_with_others(host, made, spec, seen, facts, about)
@@ -112,6 +114,7 @@ def clone(
         raise Refused(f"{source}: is not defined")
     spec = accepted(copied(from_, called, changes or {}), called)
     facts = facts_of(host, [spec.driver])
+    spec = accepted(settled_alone(spec, seen, facts))
     made = accepted(plan_clone(source, spec, seen, facts, host.config.policy))
     check_sharing(Goal(name=called, target=Target.DEFINED, spec=spec), seen, made.plans)
     about = {each: seen[each] for each in (source, called) if each in seen}

@@ -140,7 +140,7 @@ def _shared_ids(raw: object, tree: HostFiles) -> Iterator[Finding]:
     first, count = subordinate_ids(tree.root / "etc") or (0, 0)
     of_host = (IdRange(guest=0, host=first, count=count),)
     maps = {
-        name: spec.idmap or of_host
+        name: spec.ids or of_host
         for name, spec in definitions(seen).items()
         if spec.driver == DEFAULT_DRIVER and not spec.privileged
     }

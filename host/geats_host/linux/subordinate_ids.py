@@ -1,13 +1,14 @@
 """The ids that root may give to unprivileged guests: see subuid(5) and subgid(5)."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from geats_core.vm.idmap import of_kind
 from geats_core.vm.spec import IdRange, Ids
 
-ROOTS_RANGE = re.compile(r"root:(\d+):(\d+)")
+A_RANGE = re.compile(r"([^:\s]+):([0-9]{1,10}):([0-9]{1,10})")
+ROOT = ("root", "0")  # as whom geats runs; the files may have names or numbers
 NEEDED = 65_536  # one guest's worth
 PROGRAMS = ("newuidmap", "newgidmap")
 
@@ -21,6 +22,35 @@ def subordinate_ids(etc: Path = Path("/etc")) -> tuple[int, int] | None:
     return None
 
 
+def allocatable(etc: Path = Path("/etc")) -> tuple[tuple[int, int], ...]:
+    """The ranges that root has for users and groups alike, without what others have as well."""
+    uids, gids = (_ranges(etc / file) for file in ("subuid", "subgid"))
+    roots = [[each for name, *each in found if name in ROOT] for found in (uids, gids)]
+    others = [(first, count) for name, first, count in (*uids, *gids) if name not in ROOT]
+    both = [common for first, count in roots[0] for common in _within(first, count, roots[1])]
+    return tuple(sorted(part for block in both for part in _without(*block, others)))
+
+
+def _within(first: int, count: int, ranges: Iterable[Sequence[int]]) -> Iterator[tuple[int, int]]:
+    """What of the ids is in one of *ranges*."""
+    for start, length in ranges:
+        low, high = max(first, start), min(first + count, start + length)
+        if low < high:
+            yield low, high - low
+
+
+def _without(first: int, count: int, ranges: Iterable[Sequence[int]]) -> Iterator[tuple[int, int]]:
+    """What of the ids is in none of *ranges*."""
+    end = first + count
+    for start, length in sorted(map(tuple, ranges)):
+        if start < end and start + length > first:
+            if start > first:
+                yield first, start - first
+            first = start + length
+    if first < end:
+        yield first, end - first
+
+
 def lacking(etc: Path = Path("/etc")) -> tuple[str, tuple[str, ...]]:
     """The line that ``subordinate_ids`` misses, and the files of *etc* that do not have it yet."""
     uids, gids = (_ranges_of_root(etc / file) for file in ("subuid", "subgid"))
@@ -32,9 +62,14 @@ def lacking(etc: Path = Path("/etc")) -> tuple[str, tuple[str, ...]]:
 
 
 def _ranges_of_root(file: Path) -> list[tuple[int, int]]:
-    lines = file.read_text().splitlines() if file.exists() else []
-    matches = filter(None, map(ROOTS_RANGE.fullmatch, map(str.strip, lines)))
-    return [(int(match[1]), int(match[2])) for match in matches]
+    return [(first, count) for name, first, count in _ranges(file) if name in ROOT]
+
+
+def _ranges(file: Path) -> list[tuple[str, int, int]]:
+    """Whose they are, the first id and the number of ids, of each line that says so."""
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+    matches = filter(None, map(A_RANGE.fullmatch, map(str.strip, lines)))
+    return [(match[1], int(match[2]), int(match[3])) for match in matches]
 
 
 def not_roots(idmap: Sequence[IdRange], etc: Path = Path("/etc")) -> Iterator[str]:

@@ -7,6 +7,7 @@ from returns.result import Failure, Success
 
 from geats_core.declared.policy import Claims
 from geats_core.fleet import claiming
+from geats_core.hostwide.own_ids import settled_alone
 from geats_core.jobs.copies import copied
 from geats_core.jobs.moves import Offer, offer_from_plain, plan_fetch, plan_take_over
 from geats_core.planning.steps import Plan
@@ -94,6 +95,7 @@ def _planned(
     _check_claims(host, spec, offer)
     seen = host.observe_all()
     have, facts = seen.get(vm, Observation()), facts_of(host, [spec.driver])
+    spec = accepted(settled_alone(spec, seen, facts))
     planning = plan_fetch
     if how["live"]:
         _check_can_arrive(host, spec, offer)

@@ -312,3 +312,54 @@ def test_binds_are_writable_unless_they_say_so_and_names_are_made_to_fit() -> No
 
 def test_lines_of_lxc_can_name_what_the_host_has() -> None:
     assert texts_of_lxc({"a": ("a", [INSTANCE, small("b")])}) == (CONFIG["raw.lxc"],)
+
+
+@pytest.mark.parametrize(
+    ("config", "idmap", "told"),
+    [
+        ({"security.idmap.isolated": "true"}, "auto", ["idmap"]),
+        (
+            {"security.idmap.isolated": "true", "security.idmap.size": "131072"},
+            {"count": 131072},
+            ["idmap.count", "idmap"],
+        ),
+        (
+            {"raw.idmap": "both 1000 1001\n\nuid 50-51 500-501\ngid 7 8\n"},
+            {
+                "through": [
+                    {"guest": 1001, "host": 1000, "count": 1},
+                    {"guest": 500, "host": 50, "count": 2, "ids": "users"},
+                    {"guest": 8, "host": 7, "count": 1, "ids": "groups"},
+                ]
+            },
+            ["idmap.through"],
+        ),
+        (
+            {"security.idmap.isolated": "false"},
+            None,
+            ["left: is false: it has the ids that all have which say nothing of ids"],
+        ),
+        (
+            {"security.privileged": "true", "raw.idmap": "both 1 1"},
+            None,
+            ["privileged", "left: is for guests that are not privileged"],
+        ),
+    ],
+)
+def test_ids_of_its_own_are_allocated(
+    config: dict[str, str], idmap: object, told: list[str]
+) -> None:
+    made = imported(fleet=[small(config=config)])
+    assert made.problems == ()
+    assert part(made, "vms")["web01"].get("idmap") == idmap
+    keys = {
+        note.key: (note.to or f"left: {note.why}").removeprefix("vms.web01.") for note in made.notes
+    }
+    assert [keys[key] for key in keys if key in config] == told
+
+
+@pytest.mark.parametrize("line", ["both 1", "both 5-4 1-0", "uid 1-3 1-2", "uid 1-2 1"])
+def test_ids_that_cannot_be_read_are_refused(line: str) -> None:
+    made = imported(fleet=[small(config={"raw.idmap": line})])
+    (problem,) = problems(made)
+    assert "raw.idmap" in problem

@@ -22,7 +22,9 @@ from geats_core import (
     follow,
     parse_vm,
     plan,
+    to_plain,
 )
+from geats_core.containers.own_ids import OwnIds
 from geats_core.foreign.lxc_lines import OnHost, root_of
 from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, Lock, SetLimits
@@ -468,3 +470,29 @@ def test_that_lxc_does_not_start_it_with_the_host_any_more_is_said() -> None:
         "something else made it, and an adoption was asked for (its hostname is web, as its config"
         " says none)"
     )
+
+
+def test_a_container_keeps_its_ids_where_those_of_the_vm_are_allocated() -> None:
+    """Or gets others, which is a change that waits for its restart."""
+    text = f"""\
+lxc.rootfs.path = {TREE}
+lxc.rootfs.options = idmap=container
+lxc.idmap = u 0 700000 65536
+lxc.idmap = g 0 700000 65536
+"""
+    want = parse_vm("web", {"template": "debian", "includes": [], "idmap": "auto"}).unwrap()
+    kept = adopted(want, text=text).unwrap()
+    assert [step.action.spec.own_ids for step in kept.steps if isinstance(step.action, Adopt)] == [
+        OwnIds(first=700_000)
+    ]
+    assert "idmap" not in {each.field for each in kept.changes}
+
+    more = parse_vm("web", {**to_plain(want), "idmap": {"count": 9}}).unwrap()
+    db = parse_vm("db", {"template": "debian", "idmap": {"first": 1_000_000}}).unwrap()
+    other = adopted(more, text=text, db=db).unwrap()
+    assert "idmap" in {each.field for each in other.changes}
+    (action,) = (step.action for step in other.steps if isinstance(step.action, Adopt))
+    assert action.spec.own_ids == OwnIds(first=1_065_536, count=9)
+
+    too_many = parse_vm("web", {**to_plain(want), "idmap": {"count": 2 * 10**9}}).unwrap()
+    assert [each.partition(":")[0] for each in lines(adopted(too_many, text=text))] == ["web.idmap"]

@@ -11,7 +11,7 @@ from geats_core.vm.idmap import sharing
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
 from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm, to_plain
-from geats_core.vm.spec import IdRange, Ids, VMSpec
+from geats_core.vm.spec import IdRange, Ids, OwnIds, VMSpec
 
 ROOTS = {"guest": 0, "host": 100_000, "count": 1000}
 HOLE = {"guest": 1000, "host": 1000, "count": 1, "ids": "users"}
@@ -61,6 +61,91 @@ def test_the_config_has_them_in_place_of_the_hosts_range() -> None:
 )
 def test_ranges_that_may_not_be_are_refused(ranges: list[object], said: str) -> None:
     assert any(each.startswith(said) for each in problems(*ranges)), problems(*ranges)
+
+
+@pytest.mark.parametrize(
+    ("raw", "own"),
+    [
+        ("auto", OwnIds()),
+        ({"count": 1000}, OwnIds(count=1000)),
+        ({"first": 200_000}, OwnIds(first=200_000)),
+        (
+            {"through": [1000, {"guest": 5, "host": 6, "count": 2, "ids": "groups"}]},
+            OwnIds(
+                through=(
+                    IdRange(guest=1000, host=1000, count=1),
+                    IdRange(guest=5, host=6, count=2, ids=Ids.GROUPS),
+                )
+            ),
+        ),
+    ],
+)
+def test_geats_allocates_them_if_that_is_said(raw: object, own: OwnIds) -> None:
+    spec = parse_vm("web", {"template": "debian", "idmap": raw}).unwrap()
+    assert (spec.own_ids, spec.idmap) == (own, ())
+    assert parse_vm("web", to_plain(spec)).unwrap() == spec
+    assert (
+        to_plain(parse_vm("web", {"template": "debian", "idmap": {}}).unwrap())["idmap"] == "auto"
+    )
+
+
+def test_holes_are_cut_out_of_what_is_allocated() -> None:
+    through = (
+        IdRange(guest=1000, host=1000, count=2),
+        IdRange(guest=5, host=6, count=1, ids=Ids.GROUPS),
+        IdRange(guest=70_000, host=70_000, count=1),
+    )
+    own = OwnIds(first=200_000, through=through)
+    assert OwnIds(through=through).ranges == ()
+    assert OwnIds(first=200_000).ranges == (IdRange(guest=0, host=200_000, count=65_536),)
+    assert set(own.ranges) == {
+        IdRange(guest=0, host=200_000, count=1000, ids=Ids.USERS),
+        IdRange(guest=0, host=200_000, count=5, ids=Ids.GROUPS),
+        IdRange(guest=5, host=6, count=1, ids=Ids.GROUPS),
+        IdRange(guest=6, host=200_006, count=994, ids=Ids.GROUPS),
+        IdRange(guest=1000, host=1000, count=2),
+        IdRange(guest=1002, host=201_002, count=64_534),
+        IdRange(guest=70_000, host=70_000, count=1),
+    }
+    to_the_end = OwnIds(first=200_000, count=10, through=(IdRange(guest=8, host=8, count=2),))
+    assert to_the_end.ranges == (
+        IdRange(guest=0, host=200_000, count=8),
+        IdRange(guest=8, host=8, count=2),
+    )
+    at_once = OwnIds(first=200_000, count=10, through=(IdRange(guest=0, host=8, count=2),))
+    assert at_once.ranges[0] == IdRange(guest=0, host=8, count=2)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("own", "idmap: must be auto, a mapping or a list of ranges, got 'own'"),
+        ({"count": 0}, "idmap.count: must be"),
+        ({"count": 2**32 - 2, "first": 9}, "idmap[0]: must end at"),
+        ({"through": [0]}, "idmap[0].host: must not be root of the host"),
+        (
+            {"through": [5, {"guest": 5, "host": 9}]},
+            "idmap: has two ranges with the same users of the guest, from 5 on",
+        ),
+        ({"first": 100, "through": [101]}, "idmap: has two ranges with the same users of the host"),
+        ({"through": [{"host": 5}]}, "idmap.through[0].guest: is missing"),
+    ],
+)
+def test_what_cannot_be_allocated_is_refused(raw: object, said: str) -> None:
+    wrong = parse_vm("web", {"template": "debian", "idmap": raw}).failure()
+    found = [f"{each.path}: {each.message}" for each in wrong]
+    assert any(each.startswith(said) for each in found), found
+
+
+def test_where_ids_are_allocated_they_are_beside_the_holes() -> None:
+    holes = [{"guest": 0, "host": 5, "count": 2}, {"guest": 5, "host": 20, "count": 100_000}]
+    spec = parse_vm("web", {"template": "d", "idmap": {"through": holes}}).unwrap()
+    assert spec.ids == ()
+
+
+def test_ids_that_are_to_be_allocated_are_for_unprivileged_vms_only() -> None:
+    raw = {"template": "debian", "idmap": "auto", "privileged": True}
+    assert [each.path for each in parse_vm("web", raw).failure()] == ["idmap"]
 
 
 def test_a_privileged_vm_has_none() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.vm.spec import IdRange, Ids
-from geats_host.linux.subordinate_ids import not_roots
+from geats_host.linux.subordinate_ids import allocatable, not_roots
 
 HOLE = (
     IdRange(guest=0, host=100_000, count=70_000),
@@ -35,3 +35,11 @@ def test_ids_that_root_may_not_give_are_told_with_what_to_do(etc: Path) -> None:
 def test_without_newuidmap_root_may_give_any(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: None)
     assert list(not_roots(HOLE, etc)) == []
+
+
+def test_ids_that_can_be_allocated_are_roots_for_both_and_nobody_elses(tmp_path: Path) -> None:
+    """By name or number; a line that is wrong is passed over."""
+    (tmp_path / "subuid").write_text("root:100:50\nada:120:10\n0:1000:100\noops\nada:900:110\n")
+    assert allocatable(tmp_path) == ()
+    (tmp_path / "subgid").write_text("root:90:40\n0:145:2000\nbob:1050:1\n")
+    assert allocatable(tmp_path) == ((100, 20), (145, 5), (1010, 40), (1051, 49))

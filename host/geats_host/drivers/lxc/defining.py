@@ -86,7 +86,7 @@ def cannot_define(options: Options, spec: VMSpec) -> Problems:
     """Whether root may give the guest its ids, what its NICs are connected to is there, and its
     seed is read: see ``CheckingDriver``."""
     with vm_files.host_errors(f"cannot look for the ids of {spec.name}"):
-        why = "; ".join(not_roots(spec.idmap)) if spec.idmap else ""
+        why = "; ".join(not_roots(spec.ids)) if spec.ids else ""
         ids = (Problem("idmap", why, Code.REFUSED),) if why else ()
     runs = definition.started(folders.folder_of(options, spec.name)) if spec.nics else None
     wrong = (*ids, *_without_controller(spec), *connections.problems(spec, runs))

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from geats_core.containers.live_nics import LIVE_KEYS, LIVE_TYPES
 from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.offers import Offer
-from geats_core.planning.plugin_facts import DriverFacts
+from geats_core.planning.plugin_facts import DriverFacts, SubordinateIds
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import RootKind
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
 from geats_host.linux import network
+from geats_host.linux.subordinate_ids import allocatable, subordinate_ids
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
 # The halt signal is read from the config before it is sent: the next shutdown uses the new one.
@@ -48,4 +49,5 @@ def facts(options: Options) -> DriverFacts:
         at_first_start=AT_FIRST_START,
         root_kind=RootKind.TREE,
         guests_mount=False,
+        ids=SubordinateIds(ranges=allocatable(), shared=options.idmap or subordinate_ids()),
     )
