@@ -30,7 +30,7 @@ BY_HAND = (
 )
 more = {"cache": st.sampled_from(["none", "writeback"]), "discard": st.booleans()}
 disks = st.fixed_dictionaries(
-    {}, optional={"bus": st.sampled_from(["virtio", "scsi", "sata"]), **more}
+    {}, optional={"bus": st.sampled_from(["virtio", "scsi", "sata", "ide"]), **more}
 ) | st.fixed_dictionaries({"iothread": st.booleans()}, optional=more)
 hardware = st.fixed_dictionaries(
     {},
@@ -52,6 +52,15 @@ hardware = st.fixed_dictionaries(
         "user_data": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
     },
 )
+
+
+def fitting(keys: dict[str, object]) -> dict[str, object]:
+    """The same with a machine that has the bus of the root."""
+    match keys:
+        case {"disks": {"root": {"bus": "ide"}}}:
+            return {**keys, "machine": "pc"}
+        case _:
+            return keys
 
 
 def shared(bind: Bind) -> Bind:
@@ -76,7 +85,7 @@ machines = st.builds(
         hardware=read_hardware("hardware", keys).unwrap(),
     ),
     specs,
-    hardware,
+    hardware.map(fitting),
 )
 seeds = st.integers(0, 2**32)
 FACTS = DomainFacts(

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
-from geats_core.vm.observation import Stage
+from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.storage import VolumeId, filesystem, lvm
 from geats_host.testing import pool_conformance_content
@@ -169,6 +169,48 @@ def test_what_is_mounted_is_snapshotted_whole_and_neither_destroyed_nor_replaced
         assert (place / "file").read_text() == "kept"
     for volume in (VOLUME, SOURCE):
         pool.destroy(volume)
+
+
+@pytest.mark.parametrize("thin", [False, True], ids=["thick", "thin"])
+def test_a_volume_that_something_else_made_is_adopted_while_it_is_open(
+    group: str, *, thin: bool
+) -> None:
+    """As QEMU has it open: it keeps its name, gets tags, grows, and goes only once it is closed."""
+    space = ["--virtualsize=8M", f"--thinpool={THIN_POOL}"] if thin else ["--size=8M"]
+    sh("lvcreate", "-q", "--yes", "--addtag=pve", "--name=vm-100-disk-0", *space, VG)
+    device = Path("/dev", VG, "vm-100-disk-0")
+    seen = VolumeSeen(name="root", pool="", stage=Stage.INSTALLED, active=True, size_bytes=8 * MIB)
+    pool = opener(thin=thin, size_bytes=8 * MIB)()
+    other = opener(thin=not thin, size_bytes=8 * MIB)()
+    assert isinstance(pool, lvm.LvmPool)
+    assert isinstance(other, lvm.LvmPool)
+    assert "volumes of this pool" in other.cannot_adopt(device, "raw")
+    with device.open("r+b") as file:
+        file.write(b"mine")
+        file.flush()
+        mapped = Path("/dev/mapper", f"{VG.replace('-', '--')}-vm--100--disk--0")
+        for name in (device, mapped, device.resolve()):
+            assert pool.cannot_adopt(name, "raw") == ""
+        pool.adopt_disk(VOLUME, device, seen)
+        assert (pool.path(VOLUME), pool.observe()[VOLUME]) == (device, seen)
+        pool.grow_zeroed(VOLUME, 16 * MIB)
+        if thin:
+            pool.snapshot(VOLUME, "first", 1)
+        with pytest.raises(HostError, match="in use"):
+            pool.destroy(VOLUME)
+    assert device.open("rb").read(4) == b"mine"
+    if thin:
+        device.write_bytes(b"other")
+        pool.rollback(VOLUME, "first")
+        assert device.open("rb").read(4) == b"mine"
+    pool.deactivate(VOLUME)
+    pool.rename(VOLUME, SOURCE)
+    pool.activate(SOURCE)
+    assert pool.path(SOURCE) == device
+    assert device.is_block_device()
+    pool.deactivate(SOURCE)
+    pool.destroy(SOURCE)
+    assert names() == [THIN_POOL]
 
 
 def test_marks_are_one_commit_of_metadata_whatever_they_say(group: str) -> None:

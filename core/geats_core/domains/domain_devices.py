@@ -23,7 +23,8 @@ from geats_core.domains.machine import (
 from geats_core.vm.spec import Nic, VMSpec, Volume
 
 SEED = "cidata"  # the serial of the disk that contains the seed
-PREFIXES = {Bus.VIRTIO: "vd", Bus.SCSI: "sd", Bus.SATA: "sd"}  # of what libvirt calls a disk
+# Of what libvirt calls a disk:
+PREFIXES = {Bus.VIRTIO: "vd", Bus.SCSI: "sd", Bus.SATA: "sd", Bus.IDE: "hd"}
 SEED_TARGET = "vdzz"  # the letters of disks never reach this
 AGENT = "org.qemu.guest_agent.0"
 ROOM_OF_ITS_OWN = re.compile(r"(pc-)?q35(-.*)?")  # machines where each device needs a PCIe port
@@ -104,7 +105,7 @@ def _ports(machine: Machine, facts: DomainFacts, used: int) -> Iterable[Element]
 
 def _disks(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Element]:
     """The volumes in their order, the root first; then the seed and the cdrom."""
-    counts = {"vd": 0, "sd": 0}
+    counts = dict.fromkeys(PREFIXES.values(), 0)
     threads = 0
     for volume in in_order(spec):
         disk = machine.disk(volume.name)

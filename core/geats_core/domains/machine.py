@@ -36,11 +36,12 @@ class Boot(StrEnum):
 
 
 class Bus(StrEnum):
-    """How the guest sees a disk."""
+    """How the guest sees a disk; IDE is for machines of the kind ``pc`` only."""
 
     VIRTIO = "virtio"
     SCSI = "scsi"
     SATA = "sata"
+    IDE = "ide"
 
 
 class Cache(StrEnum):

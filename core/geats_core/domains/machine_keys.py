@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from returns.result import Failure, Success
 
 from geats_core.containers import cgroups, isolation, programs
+from geats_core.domains.domain_devices import ROOM_OF_ITS_OWN
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.host_parts import bind_problems, numa_problems, read_host_parts
@@ -43,6 +44,7 @@ from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import Nic, RootKind, VMSpec
 
+MOST_ON_IDE = 4
 LONGEST_SERIAL = 20  # characters of a virtio disk: the guest sees no more
 
 
@@ -100,6 +102,7 @@ def _problems(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
         if disk.iothread and disk.bus is not Bus.VIRTIO:
             wrong = f"is only for disks on the bus {Bus.VIRTIO}, and this one is on {disk.bus}"
             yield Problem(f"{HARDWARE}.disks.{name}.iothread", wrong)
+    yield from _busses(spec, machine)
     for nic in spec.nics:
         yield from _connection(nic, machine.card(nic.name))
     if machine.cdrom == "" and Boot.CDROM in machine.boot:
@@ -109,6 +112,24 @@ def _problems(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
     said = [key for key in TOLD if getattr(spec, key)] if machine.guest is Guest.NONE else []
     if said:
         yield Problem(f"{HARDWARE}.guest", f"is none, so nobody reads {' and '.join(said)}")
+
+
+def _busses(spec: VMSpec, machine: Machine) -> Iterable[Problem]:
+    """What a bus cannot have, of which libvirt would complain only when the VM is defined."""
+    on_ide = [each.name for each in spec.volumes if machine.disk(each.name).bus is Bus.IDE]
+    if on_ide and ROOM_OF_ITS_OWN.fullmatch(machine.machine):
+        wrong = f"{Bus.IDE} needs a machine of the kind pc, and this one is {machine.machine}"
+        yield from (
+            Problem(f"{HARDWARE}.disks.{name}.bus", f"{wrong}: take {Bus.SATA}") for name in on_ide
+        )
+    if len(on_ide) > MOST_ON_IDE:
+        wrong = f"the bus {Bus.IDE} has room for {MOST_ON_IDE} disks, got {len(on_ide)}"
+        yield Problem(f"{HARDWARE}.disks", wrong)
+    for volume in spec.volumes:
+        bus = machine.disk(volume.name).bus
+        if volume.read_only and bus in (Bus.IDE, Bus.SATA):
+            wrong = f"there are no disks on the bus {bus} that the guest cannot write to"
+            yield Problem(f"volumes[{volume.name}].read_only", f"{wrong}: take {Bus.SCSI}")
 
 
 def _connection(nic: Nic, card: Card) -> Iterable[Problem]:

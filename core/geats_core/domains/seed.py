@@ -25,6 +25,7 @@ BY_ID = {  # how udev calls a disk with a serial number, by its bus
     Bus.VIRTIO: "virtio-",
     Bus.SCSI: "scsi-0QEMU_QEMU_HARDDISK_",
     Bus.SATA: "ata-QEMU_HARDDISK_",
+    Bus.IDE: "ata-QEMU_HARDDISK_",
 }
 ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 # blkid ends with 2 if it finds nothing at all on the disk: only then is there nothing to lose.

@@ -149,8 +149,9 @@ def _wrong(name: str, domain: Element) -> Iterable[Problem]:
     if arch != ARCH:
         yield Problem(f"{name}.os", f"geats runs guests of {ARCH} only, got {arch}", Code.REFUSED)
     if not _disks(domain):
-        why = "it has no disk in a file or on a block device, raw or qcow2, on the bus virtio, scsi"
-        yield Problem(f"{name}.volumes", f"{why} or sata: none can be the root", Code.REFUSED)
+        why = "it has no disk in a file or on a block device, raw or qcow2, on one of the busses"
+        busses = ", ".join(Bus)
+        yield Problem(f"{name}.volumes", f"{why} {busses}: none can be the root", Code.REFUSED)
     for disk in domain.findall("devices/disk"):
         at = f"{name}.volumes[{value_of(child(disk, 'target'), 'dev')}]"
         if len(child(disk, "backingStore")):

@@ -103,8 +103,14 @@ def _unfit(
 def _why_not(disk: "FoundDisk", pool: Pool) -> str:
     if isinstance(pool, DiskAdoptingPool):
         return pool.cannot_adopt(Path(disk.path), disk.format)
-    how = f"type: blockdevice, device: {disk.path}" if disk.is_block else _file_pool(disk)
+    how = _block_pool(disk) if disk.is_block else _file_pool(disk)
     return f"cannot have the disk {disk.path} where it is: a pool with {how} can"
+
+
+def _block_pool(disk: "FoundDisk") -> str:
+    mapped = os.path.basename(os.path.realpath(disk.path)).startswith("dm-")
+    group = "type: lvm, and its group, or " if mapped else ""
+    return f"{group}type: blockdevice, device: {disk.path}"
 
 
 def _file_pool(disk: "FoundDisk") -> str:

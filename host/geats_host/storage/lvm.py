@@ -16,7 +16,8 @@ Theory of operation
 -------------------
 The volume ``root`` of ``web01`` is the logical volume ``geats.web01.root``, and all that is
 remembered of it is in its tags, which LVM changes at once. What has no tag of geats is never
-touched. No volume is made active when the host starts.
+touched. No volume is made active when the host starts. One that was adopted has the tags as well,
+and keeps its name, the path by which its domain knows it, and when LVM makes it active.
 
 A thin volume is rolled back, or made a clone, by a snapshot that takes its place: it gets its size
 and its tags as ``geats.web01.root.+new``, then the old one is removed, and the new one is renamed.
@@ -33,7 +34,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from returns.result import Failure, Success
@@ -63,10 +64,14 @@ from geats_host.storage.lvm_volumes import (
     NEW,
     OWNER,
     Held,
+    adopted_at,
+    adopting,
+    cannot_be_volume,
     dirty_from,
     held_by,
     lv_name,
     marked,
+    own_name,
     rolled_back,
     seen_of,
     snapshot_tags,
@@ -102,19 +107,21 @@ def open_pool(options: Mapping[object, object], below: Pool | None) -> Pool:
     read.problems += [
         Problem("type", f"{tool} is not installed (package {tools[tool]})") for tool in missing
     ]
+    opened = LvmPool(vg, thin_pool or None, default_bytes)
     if vg and "lvcreate" not in missing:
-        read.problems += _missing(vg, thin_pool)
-    match read.done(LvmPool(vg, thin_pool or None, default_bytes)):
+        read.problems += _missing(opened)
+    match read.done(opened):
         case Success(pool):
             return pool
         case Failure(problems):
             raise Refused(*problems)
 
 
-def _missing(vg: str, thin_pool: str) -> Iterator[Problem]:
+def _missing(opened: "LvmPool") -> Iterator[Problem]:
     """What is not on the host, or not as it has to be."""
+    vg, thin_pool = opened.vg, opened.thin_pool
     try:
-        found = parse_volumes(run(lvm_commands.list_volumes(vg)))
+        found = opened.look()
     except HostError as error:
         groups = parse_report(run(lvm_commands.list_groups()), "vg")
         is_there = any(row["vg_name"] == vg for row in groups)
@@ -128,6 +135,13 @@ def _missing(vg: str, thin_pool: str) -> Iterator[Problem]:
         yield Problem("thin_pool", f"must zero what it hands out: {remedy}")
 
 
+@dataclass(slots=True)
+class Adopted:
+    """Where the volumes are that were adopted, as of the last look at the group."""
+
+    at: Mapping[VolumeId, Path] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class LvmPool:
     """See the module."""
@@ -135,6 +149,7 @@ class LvmPool:
     vg: str
     thin_pool: str | None
     default_bytes: int
+    adopted: Adopted = field(default_factory=Adopted, compare=False)
 
     @property
     def offers(self) -> Offer:
@@ -168,14 +183,14 @@ class LvmPool:
         return {volume: seen for volume, seen in found.items() if seen is not None}
 
     def path(self, volume: VolumeId) -> Path:
-        """The device."""
+        """The device; that of an adopted volume is where it was found."""
         check_names(volume)
-        return DEV / self.vg / lv_name(self.vg, volume)
+        return self.adopted.at.get(volume) or DEV / self.vg / lv_name(self.vg, volume)
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
         """Make the logical volume; refused if its name is taken by another."""
+        found = self.look()
         path = self.path(volume)
-        found = self._list()
         held = held_by(found, self.vg, self.thin_pool).get(volume, Held())
         if held.now is not None:
             return
@@ -185,6 +200,32 @@ class LvmPool:
         create_bytes = size_bytes or self.default_bytes
         tags = tags_of(volume, seen)
         run(lvm_commands.create(self.vg, self.thin_pool, path.name, create_bytes, tags))
+
+    def cannot_adopt(self, disk: Path, form: str) -> str:
+        """Whether it is a logical volume of the group that nothing has yet, and as thin."""
+        if form != "raw":
+            return f"{disk} is in the format {form}, and volumes of this pool are raw"
+        lv = self._lv_at(disk)
+        if lv is None:
+            return f"{disk} is no logical volume of the group {self.vg}"
+        why = cannot_be_volume(lv, self.thin_pool)
+        return f"{disk} {why}" if why else ""
+
+    def adopt_disk(self, volume: VolumeId, disk: Path, seen: VolumeSeen) -> None:
+        """Let tags say that it is the volume, though it is in use; its name stays."""
+        check_names(volume)
+        lv = self._lv_at(disk)
+        held = self._all_held().get(volume, Held()).now
+        if lv is not None and held is not None and held.name == lv.name:
+            return
+        if held is not None:
+            raise HostError(f"{disk}: the volume has another disk already")
+        wrong = self.cannot_adopt(disk, "raw")
+        if lv is None or wrong:
+            raise HostError(wrong)
+        tags = adopting(lv, volume, seen, disk)
+        run(lvm_commands.retag(self.vg, lv.name, lv.tags, tags))
+        self.look()
 
     def zero(self, volume: VolumeId) -> None:
         """Overwrite all of a thick volume that is not formatted yet."""
@@ -246,7 +287,7 @@ class LvmPool:
     def destroy(self, volume: VolumeId) -> None:
         """Remove it and its snapshots; refused while it is in use, or others need it."""
         check_names(volume)
-        found = self._list()
+        found = self.look()
         held = held_by(found, self.vg, self.thin_pool).get(volume, Held())
         lv = held.now
         if lv is None:
@@ -316,7 +357,7 @@ class LvmPool:
             if held.get(new, Held()).now is not None:
                 raise HostError(f"{self.path(new)}: there is a volume already")
             self._need(volume)  # puts right what an interruption left
-        found = self._list()
+        found = self.look()
         parts = to_rename(found, self.vg, self.thin_pool, volume, new)
         if not parts and held.get(new, Held()).now is None:
             raise HostError(f"{self.path(volume)}: there is no such volume")
@@ -325,7 +366,9 @@ class LvmPool:
                 run(lvm_commands.deactivate(self.vg, lv.name))
             if tags != lv.tags:
                 run(lvm_commands.retag(self.vg, lv.name, lv.tags, tags))
-            run(lvm_commands.rename(self.vg, lv.name, name))
+            if name != lv.name:
+                run(lvm_commands.rename(self.vg, lv.name, name))
+        self.look()
 
     def used_bytes(self, volume: VolumeId) -> int:
         """All of a thick volume; of a thin one and its snapshots, what each shares with none."""
@@ -346,23 +389,38 @@ class LvmPool:
         lv, _, mine = self._need(volume)
         self._mark(lv, volume, replace(mine, locked=locked))
 
-    def _list(self) -> tuple[LogicalVolume, ...]:
-        return parse_volumes(run(lvm_commands.list_volumes(self.vg)))
+    def look(self) -> tuple[LogicalVolume, ...]:
+        """All of the group; where adopted volumes are is remembered."""
+        found = parse_volumes(run(lvm_commands.list_volumes(self.vg)))
+        self.adopted.at = adopted_at(held_by(found, self.vg, self.thin_pool))
+        return found
 
     def _all_held(self) -> dict[VolumeId, Held]:
-        return held_by(self._list(), self.vg, self.thin_pool)
+        return held_by(self.look(), self.vg, self.thin_pool)
+
+    def _lv_at(self, disk: Path) -> LogicalVolume | None:
+        """The logical volume whose device *disk* is, by any of its names; its own if it is off."""
+        names = {lv.name: lv for lv in self.look()}
+        for name, lv in names.items():
+            device = DEV / self.vg / name
+            if disk in (device, DEV / "mapper" / lvm_commands.mapped(self.vg, name)):
+                return lv
+            if device.exists() and disk.exists() and device.samefile(disk):
+                return lv
+        return None
 
     def _need(self, volume: VolumeId) -> tuple[LogicalVolume, Held, VolumeSeen]:
         """The volume, once what an interruption left of taking its place is put right."""
-        path = self.path(volume)
         held = self._all_held().get(volume, Held())
+        path = self.path(volume)
         seen = seen_of(volume, held)
         if held.now is None or seen is None:
             raise HostError(f"{path}: there is no such volume")
         if held.new is None:
             return held.now, held, seen
         if held.own is None:
-            run(lvm_commands.rename(self.vg, held.new.name, path.name))
+            own = own_name(self.vg, volume, held.new)
+            run(lvm_commands.rename(self.vg, held.new.name, own))
         else:
             run(lvm_commands.remove(self.vg, [held.new.name]))
         return self._need(volume)
@@ -423,7 +481,7 @@ class LvmPool:
             return sum(int(row["vg_size"]) for row in mine), sum(
                 int(row["vg_free"]) for row in mine
             )
-        pools = [lv for lv in self._list() if lv.name == self.thin_pool]
+        pools = [lv for lv in self.look() if lv.name == self.thin_pool]
         size_bytes = sum(lv.size_bytes for lv in pools)
         full = next((lv.full for lv in pools), None)
         return size_bytes, None if full is None else round(size_bytes * (1 - full / 100))

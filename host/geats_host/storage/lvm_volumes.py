@@ -8,6 +8,8 @@ Every logical volume of geats has the tag ``geats``, and others of the form ``ge
     geats.stage     how far it is; with template and guest
     geats.dirty     from which byte on others may have left something: it is zeroed before use
     geats.snapshot  the name of the snapshot that it is; with taken (seconds) and number (in order)
+    geats.adopted   the name that something else gave it, which it keeps; with device, the path by
+                    which it was found
 
 In a value, what no tag may contain is quoted as in a URL, with # in place of %.
 """
@@ -15,6 +17,7 @@ In a value, what no tag may contain is quoted as in a URL, with # in place of %.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 from geats_core.reading import file_formats
@@ -26,7 +29,7 @@ from geats_host.storage.lvm_commands import LogicalVolume, mapped
 from geats_host.storage.marks import check_readable, unreadable
 
 OWNER = "geats"
-DIRTY = f"{OWNER}.dirty="
+DIRTY, ADOPTED, DEVICE = (f"{OWNER}.{key}=" for key in ("dirty", "adopted", "device"))
 NEW = "+new"  # ends the name of what is to take the place of a volume; no snapshot has that name
 LONGEST_NAME = 120  # of 127 that device-mapper takes, see dm-ioctl.h; LVM adds to some
 DIGITS = 32
@@ -83,7 +86,7 @@ def held_by(found: Iterable[LogicalVolume], vg: str, thin_pool: str | None) -> d
             continue
         held = all_held.setdefault(volume, Held())
         snapshot = _facts(lv).get("snapshot", "")
-        if lv.name == lv_name(vg, volume):
+        if lv.name == own_name(vg, volume, lv):
             held.own = lv
         elif lv.name == lv_name(vg, volume, NEW):
             held.new = lv
@@ -92,6 +95,40 @@ def held_by(found: Iterable[LogicalVolume], vg: str, thin_pool: str | None) -> d
     for held in all_held.values():
         held.snapshots.sort(key=_number)
     return {volume: held for volume, held in all_held.items() if held != Held()}
+
+
+def own_name(vg: str, volume: VolumeId, lv: LogicalVolume) -> str:
+    """What the logical volume of *volume* itself is called whose tags *lv* has."""
+    return _facts(lv).get("adopted") or lv_name(vg, volume)
+
+
+def cannot_be_volume(lv: LogicalVolume, thin_pool: str | None) -> str:
+    """Why no pool of thick volumes, or of those in *thin_pool*, can have it; empty if one can."""
+    if OWNER in lv.tags:
+        return f"is taken by {_volume_of(lv) or 'geats'}"
+    if lv.is_thin_pool:
+        return "is a thin pool"
+    if lv.pool is None and lv.origin:
+        return f"is a snapshot of {lv.origin}, and not thin"
+    if lv.pool != thin_pool:
+        kinds = [f"thin, in {pool}" if pool else "not thin" for pool in (lv.pool, thin_pool)]
+        return f"is {kinds[0]}; volumes of this pool are {kinds[1]}"
+    return ""
+
+
+def adopting(lv: LogicalVolume, volume: VolumeId, seen: VolumeSeen, device: Path) -> frozenset[str]:
+    """The tags by which *lv*, found at *device*, becomes *volume* under the name that it has."""
+    tags = {f"{ADOPTED}{_quoted(lv.name)}", f"{DEVICE}{_quoted(f'{device}')}"}
+    return marked(lv, volume, seen) | tags
+
+
+def adopted_at(held: Mapping[VolumeId, Held]) -> dict[VolumeId, Path]:
+    """Where those volumes are that were adopted."""
+    return {
+        volume: Path(device)
+        for volume, each in held.items()
+        if each.now is not None and (device := _facts(each.now).get("device"))
+    }
 
 
 def seen_of(volume: VolumeId, held: Held) -> VolumeSeen | None:
@@ -136,8 +173,11 @@ def snapshot_tags(volume: VolumeId, taken: SnapshotSeen, number: int) -> frozens
 
 
 def marked(lv: LogicalVolume, volume: VolumeId, seen: VolumeSeen) -> frozenset[str]:
-    """The tags of *lv* with those of geats replaced; those that people added stay, and DIRTY."""
-    kept = (tag for tag in lv.tags if not _is_ours(tag) or tag.startswith(DIRTY))
+    """The tags of *lv* with those of geats replaced, but for DIRTY, ADOPTED and DEVICE.
+
+    Those that people added stay.
+    """
+    kept = (tag for tag in lv.tags if not _is_ours(tag) or tag.startswith((DIRTY, ADOPTED, DEVICE)))
     return frozenset(kept) | tags_of(volume, seen)
 
 
@@ -169,7 +209,9 @@ def to_rename(
         snapshot = _facts(lv).get("snapshot", "")
         rest = (snapshot,) if snapshot else ()
         mine = lv.pool == thin_pool and _volume_of(lv) in (volume, new)
-        if mine and lv.name == lv_name(vg, volume, *rest):
+        if mine and not rest and "adopted" in _facts(lv):
+            parts.append((lv, _with_owner(lv, new), lv.name))
+        elif mine and lv.name == lv_name(vg, volume, *rest):
             parts.append((lv, _with_owner(lv, new), lv_name(vg, new, *rest)))
     return sorted(parts, key=lambda part: "snapshot" not in _facts(part[0]))
 

@@ -344,7 +344,7 @@ def test_a_volume_has_the_name_that_the_guest_finds_it_by() -> None:
         ("<disk type='network'><source protocol='rbd'/></disk>", "files and block devices"),
         ("<disk type='file'><source file='/x'/></disk>", "in the format raw or qcow2"),
         (DISK.replace("raw", "vmdk"), "in the format raw or qcow2"),
-        (DISK.replace("virtio", "ide"), "must be one of virtio, scsi, sata"),
+        (DISK.replace("virtio", "usb"), "must be one of virtio, scsi, sata, ide"),
         (DISK.replace("</d", "<backingStore><source/></backingStore></d"), "flatten it first"),
     ],
 )

@@ -108,12 +108,13 @@ def test_uefi_is_with_or_without_secure_boot(firmware: str, secure: str, smm: in
 
 
 def test_disks_are_files_and_block_devices_known_by_their_serials() -> None:
+    logs = {**LOGS, "read_only": False}
     disks = {
         "data": {"bus": "scsi", "cache": "none", "discard": False},
         "logs": {"bus": "sata"},
         "root": {"iothread": True},
     }
-    want = spec(hardware={"disks": disks, "cdrom": "/srv/x.iso"}, volumes=[DATA, ROOT, LOGS])
+    want = spec(hardware={"disks": disks, "cdrom": "/srv/x.iso"}, volumes=[DATA, ROOT, logs])
     domain = rendered(want)
 
     assert found(domain, "iothreads") == ["<iothreads>1</iothreads>"]
@@ -132,10 +133,23 @@ def test_disks_are_files_and_block_devices_known_by_their_serials() -> None:
         '<source dev="/dev/vg/db01-data" /><target dev="sda" bus="scsi" />'
         "<serial>data</serial></disk>",
         '<disk type="file" device="disk"><driver name="qemu" type="raw" discard="unmap" />'
-        '<source file="/srv/logs.raw" /><target dev="sdb" bus="sata" /><readonly />'
+        '<source file="/srv/logs.raw" /><target dev="sdb" bus="sata" />'
         "<serial>logs</serial></disk>",
         '<disk type="file" device="cdrom"><driver name="qemu" type="raw" />'
         '<source file="/srv/x.iso" /><target dev="sdc" bus="sata" /><readonly /></disk>',
+    ]
+
+
+def test_disks_on_ide_are_counted_by_themselves() -> None:
+    busses = {"root": "ide", "logs": "ide", "data": "scsi"}
+    logs = {**LOGS, "read_only": False}
+    disks = {name: {"bus": bus} for name, bus in busses.items()}
+    hardware: dict[str, object] = {"machine": "pc", "disks": disks, "guest": "none"}
+    targets = rendered(spec(hardware=hardware, volumes=[ROOT, logs, DATA])).findall(
+        "devices/disk/target"
+    )
+    assert [(each.get("dev"), each.get("bus")) for each in targets] == [
+        *(("hda", "ide"), ("sda", "scsi"), ("hdb", "ide"))
     ]
 
 

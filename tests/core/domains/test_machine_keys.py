@@ -137,6 +137,26 @@ def test_every_key_is_read() -> None:
             "hardware.disks.root.iothread: is only for disks on the bus virtio, and this one is on"
             " scsi",
         ),
+        (
+            {},
+            {"disks": {"root": {"bus": "ide"}}},
+            "hardware.disks.root.bus: ide needs a machine of the kind pc, and this one is q35: take"
+            " sata",
+        ),
+        (
+            {"volumes": [ROOT, *({"name": f"d{number}", "size": "1GiB"} for number in range(4))]},
+            {
+                "machine": "pc",
+                "disks": {name: {"bus": "ide"} for name in ("root", "d0", "d1", "d2", "d3")},
+            },
+            "hardware.disks: the bus ide has room for 4 disks, got 5",
+        ),
+        (
+            {"volumes": [ROOT, {**DATA, "read_only": True}]},
+            {"disks": {"data": {"bus": "sata"}}},
+            "volumes[data].read_only: there are no disks on the bus sata that the guest cannot"
+            " write to: take scsi",
+        ),
         ({}, {"nics": {"eth1": {}}}, "hardware.nics.eth1: the VM has no such NIC"),
         (
             {},

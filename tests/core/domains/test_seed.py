@@ -138,8 +138,9 @@ def test_data_volumes_are_formatted_if_they_are_empty_and_mounted() -> None:
     )
 
 
-def test_a_disk_is_found_by_its_bus_and_serial() -> None:
-    want = spec(hardware={"disks": {"root": {"bus": "sata"}}})
+@pytest.mark.parametrize("bus", ["sata", "ide"])
+def test_a_disk_is_found_by_its_bus_and_serial(bus: str) -> None:
+    want = spec(hardware={"machine": "pc", "disks": {"root": {"bus": bus}}})
 
     assert devices(want, read_machine(want).unwrap(), "qemu") == {
         "root": "/dev/disk/by-id/ata-QEMU_HARDDISK_root"

@@ -132,6 +132,24 @@ def test_a_device_that_keys_cannot_say_is_kept_whole(nic: str) -> None:
     assert is_in(f"<devices>{nic}</devices>", text_of(_devices(written(domain))))
 
 
+@pytest.mark.parametrize(("bus", "target"), [("ide", "hda"), ("sata", "sda"), ("scsi", "sda")])
+def test_a_disk_on_another_bus_is_a_volume_on_it_as_it_is(bus: str, target: str) -> None:
+    own = (
+        DISK.replace("virtio", bus).replace("vda", target).replace("'file'", "'file' device='disk'")
+    )
+    address = "<address type='drive' controller='0' bus='1' target='0' unit='0'/>"
+    cdrom = "<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>"
+    text = small(
+        "<os><type arch='x86_64' machine='pc'>hvm</type></os>",
+        own.replace("</d", address + "</d") + cdrom,
+    )
+    domain = found(text)
+    assert domain.vm["hardware"]["disks"]["root"]["bus"] == bus  # type: ignore[index]
+    of_disks = [each for each in domain.told if "disk" in each]
+    assert of_disks == [f"devices/disk[{target}]/serial is added at the next start"]
+    assert is_in(text, written(domain))
+
+
 def _devices(text: str) -> Element:
     top = parsed(text)
     found = None if top is None else top.find("devices")
@@ -172,7 +190,7 @@ def test_cpus_that_keys_cannot_say_are_kept_whole() -> None:
         (small().replace("'qemu'", "'xen'"), "the type of the domain must be one of kvm, qemu"),
         (small("<os><type arch='aarch64'>hvm</type></os>"), "guests of x86_64 only"),
         (small(devices=""), "it has no disk in a file"),
-        (small(devices=DISK.replace("virtio", "ide")), "it has no disk in a file"),
+        (small(devices=DISK.replace("virtio", "usb")), "it has no disk in a file"),
         (small(devices=DISK + DISK.replace("vda", "vdb")), "two of its disks are one file"),
         (
             small(devices=DISK.replace("</disk>", "<backingStore><source/></backingStore></disk>")),

@@ -1,5 +1,6 @@
 """A real domain that libvirt made, adopted as it is and as it runs."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,6 +165,56 @@ def test_a_domain_is_adopted_as_it_runs_and_is_the_same_after_a_restart(tmp_path
     to(host_at(tmp_path), NAME, Target.DEPROVISIONED)
     assert not (tmp_path / "old.img").exists()
     assert not (tmp_path / "more.qcow2").exists()
+
+
+OLD_BUSSES = """<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>64</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/><source file='{folder}/old.img'/>
+      <target dev='hda' bus='ide'/>
+    </disk>
+    <disk type='file' device='cdrom'>
+      <driver name='qemu' type='raw'/><source file='{folder}/medium.iso'/>
+      <target dev='hdc' bus='ide'/><readonly/>
+    </disk>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/><source file='{folder}/sata.img'/>
+      <target dev='sda' bus='sata'/>
+    </disk>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/><source file='{folder}/scsi.img'/>
+      <target dev='sdc' bus='scsi'/>
+    </disk>
+    <controller type='scsi' model='virtio-scsi'/>
+  </devices>
+</domain>"""
+
+
+def test_disks_on_busses_of_old_are_adopted_as_they_run(tmp_path: Path) -> None:
+    root_disk(tmp_path / "old.img")
+    for file in ("sata.img", "scsi.img", "medium.iso"):
+        (tmp_path / file).write_bytes(bytes(1 << 20))
+    virsh("define", "/dev/stdin", text=OLD_BUSSES.format(name=NAME, folder=tmp_path))
+    before = xml(NAME)
+    virsh("start", NAME)
+    runs = pid(NAME)
+    planned, described = adopt.adopt(host_at(tmp_path), NAME, None, "image")
+    apply_plan(host_at(tmp_path), planned).unwrap()
+    assert described is not None
+    host = host_at(tmp_path, **{NAME: described})
+    seen = host.observe(NAME)
+    assert (pid(NAME), seen.power, seen.recorded) == (runs, Power.RUNNING, seen.in_effect)
+    assert to(host, NAME, Target.RUNNING) is Impact.NONE
+    assert pid(NAME) == runs
+    to(host, NAME, Target.STOPPED)
+    to(host, NAME, Target.RUNNING)
+    assert to(host, NAME, Target.RUNNING) is Impact.NONE
+    assert not Counter(left_out(before)) - Counter(left_out(xml(NAME)))
+    to(host, NAME, Target.DEPROVISIONED)
+    assert {each.name for each in tmp_path.glob("*.i*")} == {"medium.iso"}
 
 
 def test_a_domain_that_is_off_gets_another_name_and_one_that_was_changed_is_refused(

@@ -10,7 +10,15 @@ import pytest
 
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.storage import Pool, VolumeId, ZeroingPool, lvm, memory
+from geats_host.storage import (
+    DiskAdoptingPool,
+    Pool,
+    RenamingPool,
+    VolumeId,
+    ZeroingPool,
+    lvm,
+    memory,
+)
 from geats_host.storage.lvm import open_pool
 from geats_host.storage.lvm_commands import LogicalVolume
 from geats_host.storage.lvm_volumes import NEW, lv_name
@@ -22,7 +30,7 @@ from tests.real.storage.fake_lvm import FakeLvm
 MIB = 2**20
 VG, THIN_POOL = "vg-0", "pool-0"
 VOLUME, SOURCE = VolumeId("web01", "root"), VolumeId("web-02", "root")
-NAME = "geats.web01.root"
+NAME, OLD = "geats.web01.root", "vm-100-disk-0"
 
 
 @pytest.fixture
@@ -299,6 +307,116 @@ def test_marks_change_in_one_command(fake: FakeLvm) -> None:
     )
     assert fake.is_cut(lambda: thin().mark(VOLUME, wanted), 1, after=True)
     assert thin().observe()[VOLUME] == wanted
+
+
+def foreign(fake: FakeLvm, name: str = OLD, thin_pool: str | None = THIN_POOL) -> Path:
+    """A logical volume that something else made, and that a guest uses; its device."""
+    kind = [] if thin_pool is None else ["--thinpool", thin_pool]
+    fake.run(["lvcreate", "--name", name, "--size", f"{8 * MIB}b", *kind, "--addtag", "pve", VG])
+    fake.run(["lvchange", "--activate", "y", "--ignoreactivationskip", f"{VG}/{name}"])
+    (fake.store / name).write_bytes(b"mine".ljust(8 * MIB, b"\0"))
+    return fake.dev / VG / name
+
+
+def adopting(pool: Pool) -> DiskAdoptingPool:
+    assert isinstance(pool, DiskAdoptingPool)
+    return pool
+
+
+SEEN = VolumeSeen(
+    name="root", pool="", stage=Stage.INSTALLED, active=True, size_bytes=8 * MIB, template="old"
+)
+
+
+@pytest.mark.parametrize("open_one", [thick, thin])
+def test_an_adopted_volume_keeps_its_name_and_its_path(fake: FakeLvm, open_one: Reopen) -> None:
+    device = foreign(fake, thin_pool=None if open_one is thick else THIN_POOL)
+    fake.opened.add(OLD)
+    assert adopting(open_one()).cannot_adopt(device, "raw") == ""
+    adopting(open_one()).adopt_disk(VOLUME, device, SEEN)
+    adopting(open_one()).adopt_disk(VOLUME, device, SEEN)
+    assert open_one().path(VOLUME) == device
+    assert open_one().observe()[VOLUME] == SEEN
+    assert "pve" in fake.volumes[OLD].tags
+    open_one().grow(VOLUME, 16 * MIB)
+    open_one().mark(VOLUME, replace(SEEN, guest="marked"))
+    open_one().set_locked(VOLUME, locked=True)
+    assert open_one().observe()[VOLUME].locked
+    assert open_one().path(VOLUME) == device
+    with pytest.raises(HostError, match="in use"):
+        open_one().destroy(VOLUME)
+    with pytest.raises(HostError, match="has another disk already"):
+        adopting(open_one()).adopt_disk(VOLUME, foreign(fake, "more", None), SEEN)
+    fake.opened.clear()
+    open_one().deactivate(VOLUME)
+    pool = open_one()
+    assert isinstance(pool, RenamingPool)
+    pool.rename(VOLUME, SOURCE)
+    pool.rename(VOLUME, SOURCE)
+    assert (pool.path(SOURCE), open_one().path(SOURCE)) == (device, device)
+    assert set(open_one().observe()) == {SOURCE}
+    pool.destroy(SOURCE)
+    assert OLD not in fake.volumes
+    pool.allocate(SOURCE, 8 * MIB)
+    assert pool.path(SOURCE).name == "geats.web-02.root"
+
+
+def test_it_is_known_by_the_path_that_its_domain_has(fake: FakeLvm) -> None:
+    device = foreign(fake)
+    mapped = fake.dev / "mapper" / "vg--0-vm--100--disk--0"
+    mapped.parent.mkdir()
+    mapped.symlink_to(device)
+    adopting(thin()).adopt_disk(VOLUME, mapped, SEEN)
+    assert (thin().path(VOLUME), fake.volumes[OLD].name) == (mapped, OLD)
+
+
+def test_what_no_pool_of_its_kind_can_have_is_told(fake: FakeLvm) -> None:
+    of_thin, of_thick = foreign(fake), foreign(fake, "thick", None)
+    snapshot = fake.dev / VG / "snapshot"
+    fake.volumes["snapshot"] = LogicalVolume(name="snapshot", size_bytes=1, origin="thick")
+    for pool, device, why in (
+        (thick(), of_thin, "is thin, in pool-0; volumes of this pool are not thin"),
+        (thin(), of_thick, "is not thin; volumes of this pool are thin, in pool-0"),
+        (thick(), fake.dev / VG / THIN_POOL, "is a thin pool"),
+        (thick(), snapshot, "is a snapshot of thick, and not thin"),
+        (thick(), Path("/dev/sda"), "is no logical volume of the group vg-0"),
+    ):
+        assert adopting(pool).cannot_adopt(device, "raw") == f"{device} {why}"
+        with pytest.raises(HostError, match=why):
+            adopting(pool).adopt_disk(VOLUME, device, SEEN)
+    assert "volumes of this pool are raw" in adopting(thin()).cannot_adopt(of_thin, "qcow2")
+    adopting(thin()).adopt_disk(VOLUME, of_thin, SEEN)
+    assert "is taken by web01/root" in adopting(thin()).cannot_adopt(of_thin, "raw")
+    with pytest.raises(HostError, match="is taken by web01/root"):
+        adopting(thin()).adopt_disk(SOURCE, of_thin, SEEN)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("work", ["adopt", "snapshot", "rollback", "destroy"])
+def test_what_is_cut_of_an_adopted_volume_goes_on(fake: FakeLvm, work: str, *, after: bool) -> None:
+    """At no moment is there a volume under another path."""
+    works: dict[str, Callable[[], None]] = {
+        "adopt": lambda: adopting(thin()).adopt_disk(VOLUME, fake.dev / VG / OLD, SEEN),
+        "snapshot": lambda: thin().snapshot(VOLUME, "one", 1),
+        "rollback": lambda: thin().rollback(VOLUME, "one"),
+        "destroy": lambda: thin().destroy(VOLUME),
+    }
+    number, is_cut = 0, True
+    while is_cut:
+        number += 1
+        device = foreign(fake)
+        for before in [*works][: [*works].index(work)]:
+            works[before]()
+        is_cut = fake.is_cut(works[work], number, after=after)
+        seen = thin().observe().get(VOLUME)
+        assert seen is None or (seen.stage, thin().path(VOLUME)) == (Stage.INSTALLED, device)
+        works[work]()
+        assert (VOLUME in thin().observe()) is (work != "destroy")
+        if work == "rollback":
+            assert (fake.store / OLD).read_bytes().startswith(b"mine")
+        thin().destroy(VOLUME)
+        assert set(fake.volumes) == {THIN_POOL}
+    assert number > 1
 
 
 def test_a_full_group_is_an_error_and_the_next_attempt_carries_on(fake: FakeLvm) -> None:
