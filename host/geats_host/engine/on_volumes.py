@@ -39,6 +39,7 @@ from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
 from geats_host.lazy import later
 from geats_host.observing import (
+    kept_memories,
     lines_by_hand,
     unfinished_copies,
     unfinished_moves,
@@ -111,6 +112,8 @@ def hand_over(ground: Ground, action: RenameVolume) -> None:
     if before is not None and before.active:
         pool.activate(new)
     ground.remember(action.pool, new, pool.observe(new).get(new))
+    if action.volume == ROOT:
+        kept_memories.hand_over(ground.registry, ground.name, action.pool, action.new_name)
     forget(ground.registry, ground.name, action.pool, action.volume)
 
 
@@ -131,12 +134,18 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
             export_clones.destroy_clone(pool, volume)
             pool.deactivate(volume)
             pool.destroy(volume)
+            if action.volume == ROOT:
+                kept_memories.forget_all(ground.registry, ground.name, action.pool)
         case SnapshotVolume(_, _, snapshot, taken_s):
+            _keep_memory(ground, pool, volume, action)
             pool.snapshot(volume, snapshot, taken_s)
         case RollbackVolume(_, _, snapshot):
+            _give_memory_back(ground, action)
             pool.rollback(volume, snapshot)
         case DeleteSnapshot(_, _, snapshot):
             pool.delete_snapshot(volume, snapshot)
+            if action.volume == ROOT:
+                kept_memories.forget(ground.registry, ground.name, action.pool, snapshot)
         case InstallTemplate(_, _, template):
             _install(ground, pool, volume, ground.templates[template])
         case ConfigureGuest(_, _, spec):
@@ -182,6 +191,23 @@ def _remember(ground: Ground, remembered: Mapping[str, str], identity: Identity)
     """Let the machine remember what goes along with the root, before that counts as filled."""
     if remembered:
         machine_memory.let_remember(ground.driver, ground.name, remembered, identity)
+
+
+def _keep_memory(ground: Ground, pool: Pool, volume: VolumeId, action: SnapshotVolume) -> None:
+    """What the machine remembers belongs to the content of its root; unless that is taken."""
+    if action.volume != ROOT:
+        return
+    if ground.seen(pool, volume).snapshot(action.snapshot) is None:
+        remembered = machine_memory.remembered_by(ground.driver, ground.name)
+        of = ground.registry, ground.name, action.pool, action.snapshot
+        kept_memories.note(*of, remembered)
+
+
+def _give_memory_back(ground: Ground, action: RollbackVolume) -> None:
+    """Nothing, where nothing was kept: then the machine remembers what it does now."""
+    if action.volume == ROOT:
+        of = ground.registry, ground.name, action.pool, action.snapshot
+        _remember(ground, kept_memories.noted(*of), Identity.KEPT)
 
 
 def _grow(ground: Ground, pool: Pool, volume: VolumeId, size_bytes: int) -> None:

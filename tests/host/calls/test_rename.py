@@ -19,7 +19,7 @@ from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.observing import unfinished_renames
+from geats_host.observing import kept_memories, unfinished_renames
 from geats_host.planning.plans import plan_vm
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.memory_host import memory_config, memory_host
@@ -84,11 +84,13 @@ def test_all_of_a_vm_gets_the_new_name(host: Host) -> None:
     before = host.observe("web01")
     assert before.locked
     assert before.by_hand == LINES
+    kept_memories.note(host.registry, "web01", "default", "monday", {"firmware.fd": "entries"})
     apply_plan(host, copies.rename(host, "web01", "web02")).unwrap()
     assert host.observe_all().keys() == {"web02"}
     after = host.observe("web02")
     assert without_guests(after) == under_its_new_name(before)
     assert all(each.snapshot("monday") for each in after.volumes)
+    assert [*host.registry.notes(kept_memories.KIND)] == ["web02/default/monday"]
     assert [each.guest for each in after.volumes] != [each.guest for each in before.volumes]
     reach(host, "web02", Target.RUNNING)
     assert unfinished_renames.noted(host.registry, {"web01", "web02"}) == {}

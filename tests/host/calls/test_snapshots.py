@@ -1,6 +1,7 @@
 """Snapshots on a host in memory: what is asked for, what fails on the way, and what is left."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +11,16 @@ from returns.result import Failure, Success
 
 from geats_core.jobs.snapshots import name_at
 from geats_core.planning.actions import DeleteSnapshot
+from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.vm.observation import Power, Renaming
 from geats_host.calls import lifecycle, snapshots
 from geats_host.cli.main import cli
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.observing import unfinished_renames
+from geats_host.observing import kept_memories, unfinished_renames
+from geats_host.planning.plans import plan_vm
 from geats_host.plugins.opened import Opened
 from geats_host.storage import VolumeId
 from geats_host.storage.memory import MemoryPool
@@ -53,6 +57,48 @@ def test_a_snapshot_is_taken_listed_gone_back_to_and_given_up(host: Host) -> Non
     assert host.observe("web01").power is Power.RUNNING
     apply_plan(host, snapshots.delete(host, "web01", "monday")).unwrap()
     assert snapshots.listed(host, "web01") == []
+
+
+def machine_of(host: Host) -> MemoryDriver:
+    driver = host.drivers["memory"]
+    assert isinstance(driver, MemoryDriver)
+    return driver
+
+
+def kept(host: Host) -> Mapping[str, str]:
+    return host.registry.notes(kept_memories.KIND)
+
+
+def test_what_the_machine_remembered_comes_back_with_the_root(host: Host) -> None:
+    """Also if that is asked for again, or the snapshot is; and it goes with the snapshot."""
+    old, new = {"firmware.fd": "old entries", "tpm2": "old keys"}, {"firmware.fd": "new entries"}
+    memories = machine_of(host).memories
+    memories["web01"] = old
+    taken(host)
+    memories["web01"] = new
+    apply_plan(host, snapshots.snapshot(host, "web01", "monday", present=True)).unwrap()
+    taken(host, "tuesday")
+    for _ in range(2):
+        apply_plan(host, snapshots.restore(host, "web01", "monday", allow_data_loss=True)).unwrap()
+        assert memories["web01"] == old
+    apply_plan(host, snapshots.restore(host, "web01", "tuesday", allow_data_loss=True)).unwrap()
+    assert memories["web01"] == new
+    apply_plan(host, snapshots.delete(host, "web01", "monday")).unwrap()
+    assert [*kept(host)] == ["web01/default/tuesday"]
+    goal = Goal(name="web01", target=Target.DEPROVISIONED, data_loss=DataLoss.ALLOWED)
+    apply_plan(host, plan_vm(host, goal)).unwrap()
+    assert kept(host) == {}
+
+
+def test_where_nothing_was_kept_the_machine_remembers_what_it_does_now(host: Host) -> None:
+    taken(host)
+    assert kept(host) == {}
+    machine_of(host).memories["web01"] = {"firmware.fd": "now"}
+    for text in ("", "no JSON", "[]"):
+        if text:
+            host.registry.note(kept_memories.KIND, "web01/default/monday", text)
+        apply_plan(host, snapshots.restore(host, "web01", "monday", allow_data_loss=True)).unwrap()
+        assert machine_of(host).memories["web01"] == {"firmware.fd": "now"}
 
 
 def test_without_a_name_it_is_called_after_the_time(
