@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from returns.result import Success
 
+from geats_core.containers.devices import Nodes
+from geats_core.vm.lxc_config import with_device_rules
 from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
@@ -155,6 +157,27 @@ def test_devices_come_and_go_while_a_guest_runs(owner: Owner, privileged: bool) 
     if privileged:
         assert owner.inside("mknod /own c 10 200; exec 3</own").endswith("not permitted")
     assert lifecycle.plan_to(owner.host, NAME, "running").plan.is_empty
+
+
+def test_devices_are_those_of_now_whoever_starts_the_guest(owner: Owner) -> None:
+    """As after a start of the host, which gives some of them other numbers."""
+    owner.to("stopped", privileged=True, devices={"tun": TUN})
+    config = owner.directory / "lxc" / NAME / "config"
+    new = config.read_text()
+    spec = owner.host.observe(NAME).defined
+    assert spec is not None
+    old = with_device_rules(new, spec, {"tun": Nodes(("c 1:2",))})
+    assert "c 1:2 rwm" in old
+
+    config.write_text(old)
+    assert owner.to("defined") == ["none"]  # it is seen, and mended
+    assert config.read_text() == new
+    config.write_text(old)
+    owner.host.drivers["lxc"].start(NAME)
+    assert "c 1:2" not in config.read_text()
+    assert owner.host.observe(NAME).defined == spec
+    assert owner.opens(TUN) == "opened"
+    assert owner.inside("mknod /own c 1 2; exec 3</own").endswith("not permitted")
 
 
 @pytest.mark.parametrize("privileged", [False, True])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.containers.nics import Nic, NicType, host_end
+from geats_core.containers.nics import Nic, NicType, Rate, host_end
 from geats_core.planning.actions import SetDevices
 from geats_host.drivers import Place
 from geats_host.drivers.lxc.driver import LxcDriver
@@ -205,3 +205,26 @@ def test_a_guest_cannot_pass_another_interface_off_as_the_one_that_was_made_for_
                 live_nics.bring("web", guest, (drawn,), (named,))
             assert end in [name for _, name in socket.if_nameindex()]
         live_nics.bring("web", guest, (lan,), ())
+
+
+def test_what_somebody_changed_of_a_limit_is_seen(
+    driver: LxcDriver, busybox_rootfs: Path, bridge: str
+) -> None:
+    """By hand, while the guest runs: a limit that is another, that is gone, and that came."""
+    nic = {"name": "eth0", "bridge": BRIDGE, "host_name": "gtweb", "rate": {"in": "1MiB"}}
+    name = started(driver, busybox_rootfs, "rate", nic)
+
+    def rate() -> Rate:
+        runs = driver.observe()[name].in_effect
+        assert runs is not None
+        return runs.nics[0].rate
+
+    assert rate() == Rate(in_bytes=1 << 20)
+    change = ("tc", "qdisc", "replace", "dev", "gtweb", "root", "tbf")
+    sh(*change, "rate", "5000000000bps", "burst", "65536", "latency", "50ms")
+    assert rate() == Rate(in_bytes=5_000_000_000)
+    sh("tc", "qdisc", "del", "dev", "gtweb", "root")
+    assert rate() == Rate()
+    want = spec(name, nics=[nic])
+    driver.set_devices(name, SetDevices(want), {})
+    assert rate() == Rate(in_bytes=1 << 20)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.containers.nics import Nic, Rate
 from geats_core.planning.actions import SetDevices
 from geats_host.drivers.lxc.driver import LxcDriver, open_driver
 from tests.real.conftest import (
@@ -162,3 +163,29 @@ def test_tags_and_rates_change_while_the_guest_runs(
     assert [(each["vlan"], each["flags"]) for each in ports[0]["vlans"]] == [
         (1, ["PVID", "Egress Untagged"])
     ]
+
+
+def test_what_somebody_changed_of_vlans_and_limits_is_seen(
+    driver: LxcDriver, busybox_rootfs: Path, tagging: str
+) -> None:
+    """And mended while the guest runs."""
+    first = {"name": "eth0", "bridge": tagging, "vlan": 20, "host_name": "gtone"}
+    limited = {"rate": {"in": "1MiB", "out": "2MiB"}, "host_name": "gttwo"}
+    nics = [first, {"name": "eth1", "bridge": tagging, "trunk": [30], **limited}]
+    name = started(driver, busybox_rootfs, "drift", *nics)
+    want = spec(name, nics=nics)
+
+    def runs() -> tuple[Nic, ...]:
+        seen = driver.observe()[name].in_effect
+        assert seen is not None
+        return seen.nics
+
+    assert runs() == want.nics
+    sh("bridge", "vlan", "add", "dev", "gtone", "vid", "30", "pvid", "untagged")
+    sh("bridge", "vlan", "del", "dev", "gttwo", "vid", "30")
+    sh("tc", "qdisc", "del", "dev", "gttwo", "root")
+    sh("tc", "qdisc", "del", "dev", "gttwo", "ingress")
+    one, two = runs()
+    assert (one.vlan, one.trunk, two.vlan, two.trunk, two.rate) == (30, (20,), None, (), Rate())
+    driver.set_devices(name, SetDevices(want), {})
+    assert runs() == want.nics

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from geats_core.containers.nic_lines import Command, limiting
-from geats_core.containers.nics import Link, Nic, NicType, host_end
+from geats_core.containers.nics import Link, Nic, NicType, Rate, host_end
 from geats_core.reading.values import dataclass
 
 ATTACHED = frozenset({NicType.BRIDGE, NicType.VETH})  # types that come, go and change live
@@ -28,11 +28,21 @@ class BridgeFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndSeen:
-    """The host's end of a NIC as it is: whose port it is, if of any, and whether it is up."""
+    """The host's end of a NIC as it is: whose port it is, if of any, and whether it is up.
+
+    ``number`` is its index. ``vlan`` is the VLAN that it is in on a bridge, of which
+    ``usual_vlan`` is that of ports that say none, and ``trunk`` are those with tags. None is what
+    is not known.
+    """
 
     master: str
     mtu: int
     is_up: bool
+    number: int = 0
+    vlan: int | None = None
+    trunk: tuple[int, ...] = ()
+    usual_vlan: int = 1
+    rate: Rate | None = None
 
 
 def as_seen(vm_name: str, nics: Sequence[Nic], ends: Mapping[str, EndSeen]) -> tuple[Nic, ...]:
@@ -47,8 +57,13 @@ def as_seen(vm_name: str, nics: Sequence[Nic], ends: Mapping[str, EndSeen]) -> t
 
 
 def _seen(nic: Nic, end: EndSeen) -> Nic:
+    if nic.type is NicType.BRIDGE and end.vlan is not None:
+        said = None if nic.vlan is None and end.vlan == end.usual_vlan else end.vlan
+        trunk = nic.trunk if {*nic.trunk} == {*end.trunk} else end.trunk
+        nic = replace(nic, vlan=said, trunk=trunk)
     return replace(
         nic,
+        rate=nic.rate if end.rate is None else end.rate,
         bridge=end.master if nic.type is NicType.BRIDGE and end.master != SWITCH else nic.bridge,
         mtu=nic.mtu if nic.mtu is None else end.mtu,
         link=Link.UP if end.is_up else Link.DOWN,

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import groupby
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -67,6 +68,7 @@ COMMON, USERNS = f"{INCLUDES}/common.conf", f"{INCLUDES}/userns.conf"
 CPU_PERIOD_US = 100_000
 UNLIMITED = ""
 BLANKS = " \t"
+RULE = re.compile(r"lxc\.cgroup2?\.devices\.(allow|deny) = ")
 INCLUDE = re.compile(r"[ \t]*lxc\.include[ \t]*=")
 UNSET = (  # what geats says, by these keys: what is included has to say nothing of it
     "lxc.net =",
@@ -138,7 +140,7 @@ def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -
         *_storage(spec, facts),
         *device_lines(spec.devices, facts.devices, denied=denies_devices(spec)),
         *_nics(spec),
-        *(f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits)),
+        *_cgroup_lines(spec),
         *hook_lines(spec.hooks),
         *spec.raw,
         *([BY_HAND] if last else []),
@@ -146,6 +148,10 @@ def render_lxc_config(spec: VMSpec, facts: LxcFacts, keep: Sequence[str] = ()) -
     head = [TITLE, FORMAT_LINE + f"{file_formats.CONFIG}", spec_line(spec)]
     wrote = Counter([*head, *body]) - Counter(first)
     return "".join(f"{line}\n" for line in (*head, _wrote_line(wrote.elements()), *body, *last))
+
+
+def _cgroup_lines(spec: VMSpec) -> Iterable[str]:
+    return (f"lxc.{key} = {value}" for key, value in cgroup_items(spec.limits))
 
 
 def read_lxc_config(text: str, name: str) -> LxcConfig:
@@ -171,6 +177,41 @@ def read_lxc_config(text: str, name: str) -> LxcConfig:
     spec = None if wrote.total() else _spec_among(own, name)
     places = {} if spec is None else _places(spec, lines)
     return LxcConfig(spec=spec, by_hand=tuple(by_hand), places=places)
+
+
+def with_device_rules(text: str, spec: VMSpec, seen: Mapping[str, Nodes]) -> str:
+    """The ``config`` *text* of *spec* with the rules for its devices as these are *seen* now.
+
+    Some have other numbers after each start of the host, and theirs may be those of others then.
+    """
+    lines, written = text.split("\n"), device_lines(spec.devices, seen, denied=denies_devices(spec))
+    by_kind = {is_rule: [*each] for is_rule, each in groupby(written, key=_is_rule)}
+    now, mounts = by_kind.get(True, []), by_kind.get(False, [])
+    wrote = _wrote(lines)
+    if wrote is None:
+        return text
+    ours = wrote - Counter(map(_digest, (*_cgroup_lines(spec), *spec.raw)))
+    rules = Counter(filter(_is_rule, lines))
+    old = Counter({line: ours[_digest(line)] for line in rules}) & rules
+    if old == Counter(now):
+        return text
+    kept = wrote - Counter(map(_digest, old.elements())) + Counter(map(_digest, now))
+    left = [*_without(lines, old, _sealed(kept.elements()))]
+    at = next((at for at, line in enumerate(left) if line in mounts), len(left))
+    return "\n".join((*left[:at], *now, *left[at:]))
+
+
+def _is_rule(line: str) -> bool:
+    return bool(RULE.match(line))
+
+
+def _without(lines: Iterable[str], gone: Mapping[str, int], sealed: str) -> Iterable[str]:
+    left = Counter(gone)
+    for line in lines:
+        if left[line] > 0:
+            left[line] -= 1
+        else:
+            yield sealed if line.startswith(WROTE_LINE) else line
 
 
 def _places(spec: VMSpec, lines: Iterable[str]) -> dict[str, str]:
@@ -229,7 +270,11 @@ def _is_of_geats(lines: Iterable[str], name: str) -> bool:
 
 
 def _wrote_line(lines: Iterable[str]) -> str:
-    digests = " ".join(map(_digest, lines))
+    return _sealed(map(_digest, lines))
+
+
+def _sealed(each: Iterable[str]) -> str:
+    digests = " ".join(each)
     return f"{WROTE_LINE}{_digest(digests)} {digests}"
 
 

@@ -31,7 +31,13 @@ from geats_core.containers.devices import (
 from geats_core.planning.actions import Define, SetDevices
 from geats_core.plans.explain import notes
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.lxc_config import LxcFacts, denies_devices, render_lxc_config
+from geats_core.vm.lxc_config import (
+    LxcFacts,
+    denies_devices,
+    read_lxc_config,
+    render_lxc_config,
+    with_device_rules,
+)
 
 TUN = Device(name="tun", source="/dev/net/tun", mount="/dev/net/tun")
 GPU = Device(name="gpu", source="/dev/dri", mount="/dev/gpu", access="r", optional=True)
@@ -184,3 +190,30 @@ def test_a_device_that_goes_takes_nothing_from_another_of_the_same_number() -> N
         ("devices.allow", "c 10:1 w"),
         one,
     ]
+
+
+def body(config: str) -> list[str]:
+    return [line for line in config.split("\n") if not line.startswith("# geats-wrote")]
+
+
+def test_rules_are_those_of_the_numbers_that_devices_have_now() -> None:
+    spec = web({"tun": "/dev/net/tun", **RAW}, privileged=True, memory="1GiB")
+    keep = ("lxc.cgroup2.devices.allow = c 10:200 rwm", "lxc.cgroup2.devices.allow = c 1:11 r")
+    now = {**SEEN, "tun": Nodes(("c 10:55",)), "gpu": Nodes((), is_directory=True)}
+
+    def config(seen: dict[str, Nodes]) -> str:
+        return render_lxc_config(
+            spec, LxcFacts(volume_paths={"root": "/r"}, devices=seen), keep=keep
+        )
+
+    text = with_device_rules(config(SEEN), spec, now)
+    assert body(text) == body(config(now))
+    assert read_lxc_config(text, "web") == read_lxc_config(config(now), "web")
+    assert read_lxc_config(text, "web").spec == spec
+    assert with_device_rules(text, spec, now) == text
+    assert with_device_rules(config({}), spec, SEEN).count("226:128") == 2
+    none = with_device_rules(text, spec, {})
+    assert read_lxc_config(none, "web").spec == spec
+    assert read_lxc_config(none, "web").by_hand == keep
+    assert "10:55" not in none
+    assert with_device_rules("lxc.arch = x\n", spec, now) == "lxc.arch = x\n"

@@ -29,7 +29,7 @@ from geats_core.containers.live_nics import (
     configuring,
 )
 from geats_core.containers.nic_lines import hooks, limiting, lines
-from geats_core.containers.nics import Link, Nic, NicType, host_end, veth_name
+from geats_core.containers.nics import Link, Nic, NicType, Rate, host_end, veth_name
 from geats_core.domains.machine_keys import LACKS_OF_NICS
 from geats_core.planning.spec_changes import changes
 from geats_core.planning.steps import Plan
@@ -364,6 +364,38 @@ def test_what_is_told_of_a_nic_that_comes_is_what_happens() -> None:
         "attach NIC eth0 (its guest configures it at its next start)"
     ]
     assert [*differences(before, now, configured=True)] == ["attach NIC eth0"]
+
+
+BOTH: dict[str, object] = {"rate": {"in": "1MiB", "out": "1MiB"}}
+
+
+def test_vlans_and_limits_are_as_their_ends_are_seen() -> None:
+    nics = web(
+        {"name": "eth0", "bridge": "br0", "host_name": "v0", "trunk": [8, 7]} | BOTH,
+        {"name": "eth1", "bridge": "br0", "host_name": "v1", "vlan": 5},
+        {"name": "eth2", "bridge": "br0", "host_name": "v2"},
+        {"name": "eth3", "type": "veth", "host_name": "v3"},
+    ).nics
+    end = EndSeen(master="br0", mtu=1500, is_up=True, vlan=1, rate=Rate())
+    both = Rate(in_bytes=1 << 20, out_bytes=1 << 20)
+    known = {
+        "v0": replace(end, trunk=(7, 8), rate=both),
+        "v1": replace(end, vlan=5, rate=None),
+        "v2": replace(end, vlan=3, usual_vlan=3),
+        "v3": replace(end, master="", vlan=9),
+    }
+    assert as_seen("web", nics, known) == nics
+    changed = {
+        "v0": replace(end, trunk=(7,), rate=Rate(out_bytes=5)),
+        "v1": end,
+        "v2": replace(end, vlan=3),
+    }
+    assert as_seen("web", nics, changed) == (
+        replace(nics[0], trunk=(7,), rate=Rate(out_bytes=5)),
+        replace(nics[1], vlan=1),
+        replace(nics[2], vlan=3),
+        nics[3],
+    )
 
 
 def test_nics_are_as_their_ends_are_seen() -> None:

@@ -9,12 +9,19 @@ from pathlib import Path
 
 from returns.result import Failure, Success
 
-from geats_core.vm.lxc_config import LxcConfig, read_lxc_config, spec_line, spec_of_lxc_config
+from geats_core.vm.lxc_config import (
+    LxcConfig,
+    read_lxc_config,
+    spec_line,
+    spec_of_lxc_config,
+    with_device_rules,
+)
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import vm_files
 from geats_host.drivers.held import HELD
 from geats_host.drivers.lock_marks import LOCKED
 from geats_host.drivers.lxc.folders import CONFIG as CONFIG
+from geats_host.drivers.lxc.kernel import devices
 from geats_host.linux.run import run
 
 STARTED, LOG, OLD_LOG = "started", "log", "log.old"
@@ -54,6 +61,24 @@ def write_config(folder: Path, text: str) -> None:
     """Put the new text in place as the container's ``config``."""
     vm_files.make_folder(folder, 0o700)
     vm_files.write_atomically(folder, CONFIG, text)
+
+
+def renew_device_rules(folder: Path, spec: VMSpec) -> None:
+    """Let the ``config`` allow devices by the numbers that they have now, whoever starts it."""
+    text = vm_files.read(folder, CONFIG) or ""
+    now = _with_rules_of_now(text, spec)
+    if now != text:
+        write_config(folder, now)
+
+
+def has_old_device_rules(folder: Path, spec: VMSpec) -> bool:
+    """Whether the ``config`` allows devices by numbers that they do not have any more."""
+    text = vm_files.read(folder, CONFIG) if spec.devices else None
+    return text is not None and _with_rules_of_now(text, spec) != text
+
+
+def _with_rules_of_now(text: str, spec: VMSpec) -> str:
+    return with_device_rules(text, spec, devices.nodes(spec.devices)) if spec.devices else text
 
 
 def keep_config(folder: Path) -> None:

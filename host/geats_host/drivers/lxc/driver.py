@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from geats_host.drivers.lxc import power as lxc_power
     from geats_host.drivers.lxc import seen as lxc_seen
     from geats_host.drivers.lxc import trial as lxc_trial
-    from geats_host.drivers.lxc.kernel import links
+    from geats_host.drivers.lxc.kernel import links, ports
     from geats_host.drivers.lxc.kernel import payload as lxc_payload
     from geats_host.leftovers import Left
     from geats_host.linux import network
@@ -66,6 +66,7 @@ else:
         )
     )
     links = later("geats_host.drivers.lxc.kernel.links")
+    ports = later("geats_host.drivers.lxc.kernel.ports")
     lxc_payload = later("geats_host.drivers.lxc.kernel.payload")
     network = later("geats_host.linux.network")
 
@@ -106,7 +107,7 @@ class LxcDriver:
             there = known.union(filter(fields.VM_NAME.fullmatch, sockets.addressed(lxcpath)))
             names = sorted(there if only is None else there & {only})
             powers = self._powers(names, known) if names else {}
-            ends = cache(network.ends)
+            ends = cache(ports.ends)
             return {
                 name: lxc_seen.seen(self.options, name, power, ends)
                 for name, power in powers.items()

@@ -17,13 +17,13 @@ from geats_host.drivers import held, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
 from geats_host.drivers.lxc import seen as lxc_seen
-from geats_host.drivers.lxc.kernel import cgroups, devices, links, nics
+from geats_host.drivers.lxc.kernel import cgroups, devices, links, nics, ports
 from geats_host.drivers.lxc.kernel import payload as lxc_payload
 from geats_host.drivers.lxc.library import binding_of
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
 from geats_host.guest_trees import guest_init
-from geats_host.linux import network, processes
+from geats_host.linux import processes
 from geats_host.linux.cgroup_version import is_v2
 
 LONGEST_S = 1_000_000  # poll(2) takes milliseconds in 31 bits
@@ -43,6 +43,7 @@ def start(options: Options, name: str) -> None:
             cgroups.remove_leftovers(name, frozenset(folders.names(options)))
         links.make_way(config.spec)
         vm_files.remove_files(folder, (definition.LOG, held.HELD))
+        definition.renew_device_rules(folder, config.spec)
         definition.write_started(folder, config.spec)
         try:
             path, timeout_s = options.path, options.timeout_s
@@ -158,7 +159,7 @@ def set_devices(options: Options, name: str, wanted: SetDevices) -> None:
             is_there = not device.optional or Path(device.source).exists()
             if had.get(device.name) != device and is_there:
                 devices.attach(pid, device, options.timeout_s)
-        now = as_seen(name, started.nics, network.ends())
+        now = as_seen(name, started.nics, ports.ends())
         nics.bring(name, pid, now, wanted.spec.nics)
         definition.write_started(folder, wanted.in_effect(started))
 
@@ -187,17 +188,10 @@ def _check_address(options: Options, name: str) -> None:
 
 def _starting(options: Options, spec: VMSpec) -> list[str]:
     path, writable = options.path, _set_apart(spec)
-    command = process.starting(path, spec.name, _rules_of_now(spec))
+    command = process.starting(path, spec.name)
     if writable is None:
         return command
     return process.starting_apart(binding_of(options), path, spec.name, writable, command)
-
-
-def _rules_of_now(spec: VMSpec) -> list[str]:
-    """The rules for its devices: some have other numbers after each start of the host."""
-    seen, v2 = devices.nodes(spec.devices), is_v2()
-    rules = device_rules(spec.devices, seen, denied=denies_devices(spec), cgroup2=v2)
-    return [f"lxc.cgroup{'2' if v2 else ''}.{key}={value}" for key, value in rules]
 
 
 def _settle(options: Options, name: str) -> None:

@@ -27,16 +27,12 @@ class Apart(TypedDict):
     setsigdef: Iterable[int]
 
 
-def starting(lxcpath: Path, name: str, settings: Iterable[str] = ()) -> list[str]:
-    """The command that starts the container, with *settings* besides those of its config.
-
-    Of its console, the newest output is kept.
-    """
+def starting(lxcpath: Path, name: str) -> list[str]:
+    """The command that starts the container; of its console, the newest output is kept."""
     log, console = lxcpath / name / LOG, lxcpath / name / CONSOLE
     logged = ["-o", str(log), "-l", "ERROR", "-L", str(console)]
     bounded = ["-s", f"lxc.console.size={LONGEST_CONSOLE}", "-s", "lxc.console.rotate=1"]
-    more = [word for each in settings for word in ("-s", each)]
-    return ["lxc-start", "-P", str(lxcpath), "-n", name, *logged, *bounded, *more]
+    return ["lxc-start", "-P", str(lxcpath), "-n", name, *logged, *bounded]
 
 
 def starting_apart(

@@ -14,17 +14,17 @@ from geats_core.vm.observation import Power
 from geats_host.drivers import ConfigText, DriverSeen, Info, held, lock_marks, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor, process
 from geats_host.drivers.lxc.folders import CONFIG
-from geats_host.drivers.lxc.kernel import addresses, cgroups
+from geats_host.drivers.lxc.kernel import addresses, cgroups, ports
 from geats_host.drivers.lxc.kernel import payload as lxc_payload
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
 from geats_host.inputs import lxc_includes
-from geats_host.linux import network, processes
+from geats_host.linux import processes
 
 Ends: TypeAlias = Callable[[], Mapping[str, EndSeen]]
 
 
-def seen(options: Options, name: str, power: Power, ends: Ends = network.ends) -> DriverSeen:
+def seen(options: Options, name: str, power: Power, ends: Ends = ports.ends) -> DriverSeen:
     """One container; if its files cannot be read, that is the trouble of this one alone.
 
     *ends* are those of NICs on the host: asked for once somebody needs them.
@@ -57,8 +57,9 @@ def _as_written(options: Options, name: str, power: Power) -> DriverSeen:
         is_held = held.is_held(folder)
         power = Power.HELD if is_held else monitor.power(str(options.path), name)
     says = config or LxcConfig()
+    is_old = says.spec is not None and definition.has_old_device_rules(folder, says.spec)
     return DriverSeen(
-        defined=says.spec,
+        defined=None if is_old else says.spec,
         in_effect=in_effect,
         power=power,
         by_hand=says.by_hand,
