@@ -19,7 +19,7 @@ from geats_host.guest_trees.tree_copies import copy
 from geats_host.linux.namespaces import in_own_namespace
 from geats_host.testing.pool_conformance_trees import depth_of, make_deep
 
-RECURSION, BEYOND_PATH_MAX = 1_100, 6_000  # names on the way down
+RECURSION, BEYOND_PATH_MAX = 1_100, 2_000  # names on the way down, each of five bytes
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
