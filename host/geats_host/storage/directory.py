@@ -47,6 +47,7 @@ from geats_host.storage import (
 )
 from geats_host.storage.marks import (
     MARKS,
+    check_readable,
     note_locked,
     out_of_reach,
     read_marks,
@@ -208,7 +209,10 @@ class DirectoryPool:
             if has_tree(at):
                 return
             adopted.remove(at)
-            write_marks(at, seen_at(at, volume))
+            empty = seen_at(at, volume)
+            check_readable(empty)
+            if read_marks(at, volume) != replace(empty, locked=False):
+                write_marks(at, empty)  # else they are durable with the tree
             make_directory(ROOTFS, at, mode=0o755)
 
     def activate(self, volume: VolumeId) -> None:

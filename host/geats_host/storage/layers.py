@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from geats_core.reading import file_formats
 from geats_core.reading.fields import NAME
-from geats_host.storage.marks import replace_file, wrong_format
+from geats_host.storage.marks import put_file, wrong_format
 
 LAYERS = "layers.json"
 
@@ -47,7 +47,13 @@ def _parsed(text: bytes) -> Below | None:
 
 def write_below(at: int, below: Below) -> None:
     """Remember it, durably."""
-    replace_file(at, LAYERS, json.dumps(_plain(below)))
+    put_below(at, below)
+    os.fsync(at)
+
+
+def put_below(at: int, below: Below) -> None:
+    """Remember it, durably once the directory *at* is synced: until then, it may be as before."""
+    put_file(at, LAYERS, json.dumps(_plain(below)))
 
 
 def _plain(below: Below) -> dict[str, object]:

@@ -171,6 +171,13 @@ def note_locked(at: int, *, locked: bool) -> None:
 def replace_file(at: int, name: str, text: str) -> None:
     """Write a line to a file of the directory *at*; an interruption leaves the old or the new
     one."""
+    put_file(at, name, text)
+    os.fsync(at)
+
+
+def put_file(at: int, name: str, text: str) -> None:
+    """The same, where the caller syncs the directory: until then, a power cut may bring the old
+    one back."""
     new = f"{name}.new"
     with suppress(FileNotFoundError):  # what an interruption left
         os.unlink(new, dir_fd=at)
@@ -180,4 +187,3 @@ def replace_file(at: int, name: str, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.rename(new, name, src_dir_fd=at, dst_dir_fd=at)
-    os.fsync(at)

@@ -63,7 +63,7 @@ from geats_host.linux.subordinate_ids import NEEDED, subordinate_ids
 from geats_host.locks.file_locks import place_locked
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId, check_clone, check_snapshot
 from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
-from geats_host.storage.layers import LAYERS, Below, read_below, write_below
+from geats_host.storage.layers import LAYERS, Below, put_below, read_below, write_below
 from geats_host.storage.marks import read_marks
 from geats_host.storage.pool_path import existing, pool_path
 
@@ -236,8 +236,8 @@ class OverlayPool:
             was_mounted = self._is_mounted(target)
             self._make_layer(source, from_, at)
             self._unmount(target, at)
-            write_below(at, below)
-            exchange(at, NEW, UPPER)
+            put_below(at, below)
+            exchange(at, NEW, UPPER)  # both are durable then; until it is filled, either may be old
             trees.remove(NEW, at)
             _remove(WORK, at)
             if was_mounted:

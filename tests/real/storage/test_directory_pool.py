@@ -229,3 +229,26 @@ def fill_up(path: Path) -> None:
                 file.write(bytes(4096))
         except OSError:
             return
+
+
+def test_marks_that_say_so_already_are_not_written_by_format(pool: Pool) -> None:
+    pool.allocate(VOLUME, 1 << 20)
+    marks = pool.path(VOLUME).parent / "geats.json"
+    before = marks.stat().st_ino
+
+    pool.format(VOLUME)
+
+    assert marks.stat().st_ino == before
+    assert pool.observe()[VOLUME].stage is Stage.FORMATTED
+
+
+def test_marks_of_an_earlier_tree_are_written_anew_by_format(pool: Pool) -> None:
+    rootfs = filled(pool)
+    pool.mark(VOLUME, INSTALLED)
+    (rootfs / "file").unlink()
+    rootfs.rmdir()
+
+    pool.format(VOLUME)
+
+    formatted = VolumeSeen(name="root", pool="", stage=Stage.FORMATTED)
+    assert pool.observe() == {VOLUME: formatted}
