@@ -66,6 +66,7 @@ geats:
     # How many VMs of one profile may be down at a time while they restart: a number, or a part such as 50%.
     at_once: 50%
     by: profile                   # or label:NAME
+    host_network: false           # whether VMs may have the network of the host
     raw_lines: [lxc.time.*]       # keys of LXC of which VMs may have lines of their own
 
   # Who may ask `geats agent`, beside root: unix groups, and what their members may.
@@ -192,6 +193,7 @@ geats:
       rlimits: {nofile: '1024:65536'}
       oom_score: 100
       keyring: true
+      host_network: false         # true: that of the host, privileged, without nics
       tmpfs: {/dev/shm: 1GiB, /run/cache: {size: 64MiB, mode: '0755'}}
       hooks:                      # programs of the host, from hook_directories
         pre-start: /etc/geats/hooks/wait-for-nas

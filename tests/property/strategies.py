@@ -265,6 +265,7 @@ isolations = st.builds(
     rlimits=st.sampled_from([(), (("nofile", "1024:unlimited"),)]),
     oom_score=st.sampled_from([0, -1, 500]),
     keyring=st.booleans(),
+    host_network=st.sampled_from([False, False, True]),
 )
 devices = st.builds(
     Device,
@@ -302,10 +303,12 @@ def asking(spec: VMSpec) -> VMSpec:
 
 
 def mapped(spec: VMSpec) -> VMSpec:
-    """The same, without ids of users that no range has."""
+    """The same, without ids of users that no range has, and with one network."""
     lacking = {problem.path.split(".")[1] for problem in unmapped(spec)}
     kept = tuple(replace(u, uid=None) if u.name in lacking else u for u in spec.users)
-    return replace(spec, users=kept)
+    alone = not spec.nics and spec.isolation.host_network
+    apart = replace(spec.isolation, host_network=alone)
+    return replace(spec, users=kept, isolation=apart)
 
 
 users = st.builds(
@@ -579,6 +582,7 @@ host_facts = st.builds(
     device_sources=st.sampled_from([None, None, frozenset(), frozenset({"/dev/net"})]),
     hook_directories=st.sampled_from([None, None, frozenset(), frozenset({"/etc/geats"})]),
     raw_lines=st.sampled_from([None, None, frozenset(), frozenset({"lxc.time.*"})]),
+    host_network=st.sampled_from([None, None, False, True]),
     upgrade=st.none() | st.just(UpgradeRegistry(2, 3)),
     elsewhere=st.sampled_from([{}] * 7 + [{"web": "with state_dir: /srv/geats"}]),
     moved=st.just(()) | moved_lists,

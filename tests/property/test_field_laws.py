@@ -86,6 +86,7 @@ def renamed(spec: VMSpec) -> VMSpec:
         spec,
         driver="memory",
         enabled=False,
+        isolation=replace(spec.isolation, host_network=not spec.nics),
         volumes=tuple(volumes),
         binds=tuple(replace(bind, name="music") for bind in spec.binds),
         shared_volumes=tuple(shared),

@@ -80,7 +80,8 @@ class Isolation:
     With ``nesting``, the guest can run containers itself. ``mount_auto`` is all that liblxc mounts
     by itself, such as ``proc:rw``. ``apparmor`` is a profile, ``seccomp`` the path of one or
     ``none``, ``selinux`` a context. ``rlimits`` are soft and hard, such as ``1024:65536``. The
-    guest has a ``keyring`` of its own, or that of who starts it.
+    guest has a ``keyring`` of its own, or that of who starts it; and a network of its own, or with
+    ``host_network`` that of the host.
     """
 
     nesting: bool = False
@@ -94,6 +95,7 @@ class Isolation:
     rlimits: Pairs = ()
     oom_score: int = 0
     keyring: bool = True
+    host_network: bool = False
 
 
 KEYS = tuple(Isolation.__dataclass_fields__)  # as people write them, each a key of the VM
@@ -216,6 +218,7 @@ def read_isolation(read: Reader) -> Isolation:
         rlimits=read.take("rlimits", _rlimits, ()),
         oom_score=read.take("oom_score", _oom_score, 0),
         keyring=read.take("keyring", fields.boolean, default.keyring),
+        host_network=read.take("host_network", fields.boolean, False),
     )
 
 
@@ -235,6 +238,7 @@ def isolation_to_plain(isolation: Isolation) -> dict[str, object]:
         "sysctls": dict(isolation.sysctls),
         "rlimits": dict(isolation.rlimits),
         "oom_score": isolation.oom_score,
+        "host_network": isolation.host_network,
     }
     automatic = {} if isolation.mount_auto is None else {"mount_auto": [*isolation.mount_auto]}
     keyring = {} if isolation.keyring else {"keyring": False}
@@ -266,6 +270,8 @@ def isolation_lines(isolation: Isolation) -> Iterable[str]:
         yield f"lxc.proc.oom_score_adj = {isolation.oom_score}"
     if not isolation.keyring:
         yield "lxc.keyring.session = 0"
+    if isolation.host_network:
+        yield "lxc.net.0.type = none"
 
 
 def isolation_warnings(isolation: Isolation, *, privileged: bool) -> Iterable[tuple[str, str]]:
@@ -292,3 +298,13 @@ def isolation_warnings(isolation: Isolation, *, privileged: bool) -> Iterable[tu
         yield "oom_score", "if memory is short, processes of the host are ended before the guest's"
     if not isolation.keyring:
         yield "keyring", "the guest sees the keys of who starts it"
+    if isolation.host_network:
+        what = "the guest has all interfaces, addresses and ports of the host, hears what is sent"
+        also = "there, and reaches services that trust the host, also by abstract sockets"
+        yield "host_network", f"{what} {also}"
+
+
+def network_problems(isolation: Isolation, *, nics: bool) -> Iterable[Problem]:
+    """What cannot go with the network of the host."""
+    if isolation.host_network and nics:
+        yield Problem("host_network", "is in place of nics: leave one of the two out")

@@ -40,6 +40,7 @@ def impossible(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) ->
     yield from _devices(want, facts)
     yield from _hooks(want, facts)
     yield from _raw(want, facts)
+    yield from _host_network(want, facts)
     yield from _too_small(want, have, facts)
     if makes_root(goal, want, have):
         yield from _template(want, able, facts)
@@ -216,6 +217,17 @@ def _raw(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
             there = ", ".join(sorted(allowed or ())) or "there is none"
             why = f"{line!r} is no line that policy.raw_lines takes ({there})"
             yield Problem(f"raw[{at}]", why, Code.REFUSED)
+
+
+def _host_network(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
+    if not want.isolation.host_network or facts.host_network is None:
+        return
+    if not facts.host_network:
+        why = "is refused unless the configuration of the host says policy: {host_network: true}"
+        yield Problem("host_network", why, Code.REFUSED)
+    if not want.privileged:
+        why = "the kernel lets no unprivileged guest mount sysfs in the network of the host"
+        yield Problem("host_network", f"needs privileged: true, as {why}", Code.REFUSED)
 
 
 def _too_small(want: VMSpec, have: Observation, facts: HostFacts) -> Iterable[Problem]:

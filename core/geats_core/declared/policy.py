@@ -67,7 +67,8 @@ class HostPolicy:
     number. ``exports`` says which archives of a VM
     to keep, and ``snapshots`` which of its snapshots that are named for their time. ``claims`` says
     whether a VM starts only with claims of the fleet (see ``fleet.claiming``). ``raw_lines`` are
-    patterns of keys of LXC, of which VMs may have lines of their own.
+    patterns of keys of LXC, of which VMs may have lines of their own. With ``host_network``, VMs
+    may have the network of the host in place of one of their own.
     """
 
     memory_overcommit: float = 1.0
@@ -82,6 +83,7 @@ class HostPolicy:
     snapshots: Keep | None = None
     raw_lines: tuple[str, ...] = ()
     claims: Claims = Claims.IGNORED
+    host_network: bool = False
 
     @property
     def by_label(self) -> str | None:
@@ -150,6 +152,7 @@ def parse_policy(read: Reader) -> Checked[HostPolicy]:
             snapshots=read.take("snapshots", parse_keep, None),
             raw_lines=read.take("raw_lines", each(_pattern), NO_PATTERNS),
             claims=read.take("claims", fields.one_of("policy for claims", Claims), default.claims),
+            host_network=read.take("host_network", fields.boolean, default.host_network),
         )
     )
 

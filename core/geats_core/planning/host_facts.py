@@ -19,7 +19,8 @@ class HostFacts:
     bytes, or None as long as that is not known. ``declared`` are the VMs that the configuration
     describes or lists under ``gone``, whether or not there is a goal for them. ``bind_sources`` are
     the directories that VMs may bind, including everything below them, and ``device_sources`` the
-    devices that they may have; so are ``hook_directories`` and ``raw_lines``. ``upgrade`` is what
+    devices that they may have; so are ``hook_directories`` and ``raw_lines``, and
+    ``host_network``, whether they may have the network of the host. ``upgrade`` is what
     its registry needs before anything can be written to it. ``unavailable`` says why
     configured drivers, pools and templates cannot be used now, by names such as ``pools.fast``.
     ``elsewhere`` says, by name, where on this host there are VMs in places that this configuration
@@ -39,6 +40,7 @@ class HostFacts:
     device_sources: frozenset[str] | None = None
     hook_directories: frozenset[str] | None = None
     raw_lines: frozenset[str] | None = None
+    host_network: bool | None = None
     upgrade: UpgradeRegistry | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from geats_core.containers.cgroups import cgroups_to_plain, read_cgroups
 from geats_core.containers.devices import devices_to_plain, read_devices
 from geats_core.containers.guest_networks import Manager, unasked
 from geats_core.containers.hooks import hooks_to_plain, read_hooks
-from geats_core.containers.isolation import isolation_to_plain, read_isolation
+from geats_core.containers.isolation import isolation_to_plain, network_problems, read_isolation
 from geats_core.containers.nics import derived_mac as derived_mac
 from geats_core.containers.programs import program_to_plain, read_program
 from geats_core.containers.raw import read_raw
@@ -163,6 +163,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         if spec.own_ids
         else idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
     )
+    read.problems += network_problems(spec.isolation, nics=bool(spec.nics))
     return read.done(spec)
 
 

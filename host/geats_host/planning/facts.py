@@ -66,6 +66,7 @@ def facts_by_driver(host: Host) -> Facts:
             device_sources=frozenset(host.config.device_sources),
             hook_directories=frozenset(host.config.hook_directories),
             raw_lines=frozenset(host.config.policy.raw_lines),
+            host_network=host.config.policy.host_network,
             upgrade=host.registry.outdated(),
             elsewhere=elsewhere,
             moved=moved,

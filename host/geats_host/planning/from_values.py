@@ -152,6 +152,7 @@ def plan_recorded(wishes: Wishes, config: HostConfig, recorded: Recorded) -> Sav
         device_sources=frozenset(config.device_sources),
         hook_directories=frozenset(config.hook_directories),
         raw_lines=frozenset(config.policy.raw_lines),
+        host_network=config.policy.host_network,
     )
     seen, policy = recorded.observations, wishes.policy(config.policy)
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from returns.result import Failure, Success
 
-from geats_core import Goal, Observation, Power, Target, VMSpec, parse_vm, plan, to_plain
+from geats_core import Goal, HostFacts, Observation, Power, Target, VMSpec, parse_vm, plan, to_plain
 from geats_core.containers.isolation import Capabilities, Isolation, field_of, isolation_lines
+from geats_core.declared.config import parse_config
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.actions import Define
 from geats_core.planning.steps import Plan, Step
@@ -119,6 +120,10 @@ def test_a_key_of_lxc_has_its_key_of_a_vm() -> None:
         ({"seccomp": "my.seccomp"}, "seccomp: must be an absolute path"),
         ({"apparmor": "a\nlxc.hook.start = /x"}, "apparmor: must be 'generated', 'unconfined'"),
         ({"selinux": "unconfined"}, "selinux: must be a context such as"),
+        (
+            {"host_network": True, "privileged": True, "nics": [{"name": "eth0", "bridge": "b"}]},
+            "host_network: is in place of nics: leave one of the two out",
+        ),
         ({"oom_score": 1001}, "oom_score: must be a whole number from -1000 to 1000"),
     ],
 )
@@ -182,3 +187,24 @@ def test_a_plan_warns_of_what_it_changes_and_not_again_of_the_rest() -> None:
 
 def test_capabilities_are_what_is_said_of_them() -> None:
     assert web(**ALL).isolation.capabilities == Capabilities(drop=("mknod", "net_raw"))
+
+
+def test_the_network_of_the_host_is_refused_unless_the_host_allows_it() -> None:
+    spec = web(host_network=True, privileged=True)
+    assert parse_vm("web", to_plain(spec)).unwrap() == spec
+    assert [*isolation_lines(spec.isolation)] == ["lxc.net.0.type = none"]
+    assert not parse_config({}).unwrap().policy.host_network
+    assert parse_config({"policy": {"host_network": True}}).unwrap().policy.host_network
+    goal = Goal(name="web", target=Target.DEFINED, spec=spec)
+    for allowed in (None, True):
+        made = plan(goal, Observation(), HostFacts(host_network=allowed)).unwrap()
+        (line,) = [each for each in notes(made) if each.startswith("! web.host_network: ")]
+        assert "all interfaces, addresses and ports of the host" in line
+    alone = Goal(name="web", target=Target.DEFINED, spec=web(host_network=True))
+    (unprivileged,) = plan(alone, Observation(), HostFacts(host_network=True)).failure()
+    assert f"{unprivileged}".startswith("web.host_network: needs privileged: true, as the kernel")
+    refused = plan(goal, Observation(), HostFacts(host_network=False)).failure()
+    assert [f"{each}" for each in refused] == [
+        "web.host_network: is refused unless the configuration of the host says"
+        " policy: {host_network: true}"
+    ]

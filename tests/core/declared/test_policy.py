@@ -87,7 +87,7 @@ def test_every_mistake_in_a_policy_is_reported() -> None:
             Problem(
                 "policy.stray",
                 "unknown key 'stray', did you mean 'strays'? (there is: at_most, at_once, by, "
-                "claims, exports, journal, overcommit, raw_lines, snapshots, strays)",
+                "claims, exports, host_network, journal, overcommit, raw_lines, snapshots, strays)",
             ),
         )
     )

@@ -291,8 +291,8 @@ def test_an_interface_that_is_no_nic_of_geats_is_wrong_and_never_another_network
     ]
     assert [str(each) for each in made.problems[:2]] == [
         "vms.old: lxc.net.1.type: geats has no NIC of the type 'tap'",
-        "vms.old: lxc.net.2.type: the guest is to have the network of the host, and geats gives"
-        " each VM one of its own",
+        "vms.old: lxc.net.2.type: the guest is to have the network of the host: say"
+        " host_network by hand, and no nics",
     ]
 
 

@@ -8,8 +8,18 @@ GLOBAL = "00"  # the scope of an address, in if_inet6
 
 
 def addresses(pid: int) -> tuple[str, ...]:
-    """IPv4 and then IPv6 addresses in the network namespace of *pid*, but not those of ``lo``."""
+    """IPv4 and then IPv6 addresses in the network namespace of *pid*, but not those of ``lo``.
+
+    A guest in the network of the host has none of its own.
+    """
+    if is_of_host(pid):
+        return ()
     return (*sorted(set(_ipv4(pid))), *sorted(set(_ipv6(pid))))
+
+
+def is_of_host(pid: int) -> bool:
+    """Whether *pid* is in the network namespace of this process."""
+    return Path(f"/proc/{pid}/ns/net").samefile("/proc/self/ns/net")
 
 
 def _ipv4(pid: int) -> Iterator[str]:
@@ -33,7 +43,12 @@ def _ipv6(pid: int) -> Iterator[str]:
 
 
 def traffic(pid: int) -> tuple[int, int]:
-    """Bytes that the namespace of *pid* received and sent by all interfaces but ``lo``: proc(5)."""
+    """Bytes that the namespace of *pid* received and sent by all interfaces but ``lo``: proc(5).
+
+    Of a guest in the network of the host, nobody counts them.
+    """
+    if is_of_host(pid):
+        return 0, 0
     received, sent = 0, 0
     for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]:
         interface, _, counts = line.partition(":")
