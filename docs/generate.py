@@ -80,6 +80,7 @@ from geats_core.planning.actions import (
     ReserveVolume,
     RollbackVolume,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -118,6 +119,7 @@ POWER_ACTIONS: tuple[Action, ...] = (
     Unfreeze(),
     SetLimits(SPEC.limits),
     SetDevices(SPEC),
+    SetDns(SPEC.dns),
     Repair(),
 )
 ACTIONS: tuple[Action, ...] = (

@@ -47,6 +47,7 @@ from geats_core.planning.actions import (
     Pause,
     Repair,
     RollbackVolume,
+    SetDns,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -101,6 +102,7 @@ CHANGES: Mapping[str, Mapping[object, object]] = {
     "nothing": {},
     "memory": {"memory": "96MiB"},
     "limits": {"memory": None, "cpus": 1.5, "processes": 100},
+    "dns": {"dns": {"search": ["lan"]}},
     "hostname": {"hostname": "other.example.org"},
     "privileged": {"privileged": True},
     "transient": {"transient": True},
@@ -464,6 +466,7 @@ def _actions(specs: Sequence[VMSpec]) -> Iterator[Action]:
     for then in Then:
         yield from (Shutdown(TIMEOUT_S, then), Stop(then), Repair(then))
     yield from (SetLimits(limits) for limits in dict.fromkeys(each.limits for each in specs))
+    yield from (SetDns(dns) for dns in dict.fromkeys(each.dns for each in specs))
     yield from (AwaitReady(each.ready) for each in specs if each.ready is not None)
     for pool, volume in (("default", ROOT), ("other", ROOT), ("default", DATA)):
         yield from (AllocateVolume(pool, volume, size_bytes) for size_bytes in (None, *SIZES))
@@ -507,7 +510,7 @@ def is_refused(life: Life, action: Action) -> bool:
             return power is Power.STOPPED and then is wished(life.have)
         case Unfreeze(Then.FROZEN) if life.have.recorded is life.have.defined is None:
             return False
-        case Freeze() | Hold() | Unfreeze() | SetLimits():
+        case Freeze() | Hold() | Unfreeze() | SetLimits() | SetDns():
             return True
         case Undefine():
             return power in ON and life.have.defined is not None

@@ -67,6 +67,7 @@ from geats_core.planning.actions import (
     ReserveVolume,
     RollbackVolume,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -270,6 +271,9 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return (_with(have, pool, name, stage=Stage.FILLING),)
         case ConfigureGuest(pool, name):  # the old mark goes first, the new one comes last
             return (_with(have, pool, name, guest=None),)
+        case SetDns():  # the root is marked, and the driver does not know yet
+            told = after(action, have).value_or(have)
+            return (changed(told, in_effect=have.in_effect),)
         case DestroyVolume(pool, name):  # taken out of use, and still there
             return (_with(have, pool, name, active=False),)
         case (

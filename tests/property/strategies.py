@@ -40,6 +40,7 @@ from geats_core.containers.tmpfs import Tmpfs
 from geats_core.guests.minion import Minion
 from geats_core.guests.users import Sudo, User
 from geats_core.planning.actions import Moved, UpgradeRegistry
+from geats_core.planning.costs import LIVE_DNS
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.idmap import unmapped
 from geats_core.vm.lxc_config import LxcFacts
@@ -393,6 +394,7 @@ def spec_lists(draw: st.DrawFn) -> list[VMSpec]:
             volumes=first.volumes,
             limits=draw(limits),
             nics=draw(nic_tuples),
+            dns=draw(st.just(first.dns) | dnses),
             transient=first.transient,
         )
     )
@@ -522,7 +524,9 @@ device_costs: dict[str, EntryCost] = {
     "hardware.disks": EntryCost(of="volumes"),
 }
 IF_SET = Cost(rises=Impact.LIVE, falls=Impact.LIVE, if_set=True)
-limit_costs = st.just(LIVE_LIMITS) | st.dictionaries(st.sampled_from(sorted(LIVE_LIMITS)), costs)
+limit_costs = st.just({**LIVE_LIMITS, **LIVE_DNS}) | st.dictionaries(
+    st.sampled_from(sorted(LIVE_LIMITS)), costs
+)
 driver_costs = limit_costs | limit_costs.map(lambda costs: {**costs, "hardware.tpm": IF_SET})
 offers = st.none() | st.frozensets(st.sampled_from(Offer))
 no_starts = st.sampled_from(

@@ -59,6 +59,7 @@ from geats_core.planning.actions import (
     ReserveVolume,
     RollbackVolume,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -75,6 +76,7 @@ from geats_core.planning.plugin_facts import Leftover
 from geats_core.planning.then import Then
 from geats_core.plans.codec import decode, encode, parser_of
 from tests.property.strategies import (
+    dnses,
     host_facts,
     junk,
     limits,
@@ -136,6 +138,7 @@ ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
     ),
     SetLimits: st.builds(SetLimits, limits),
     SetDevices: st.builds(SetDevices, specs, lines),
+    SetDns: st.builds(SetDns, dnses),
     AwaitReady: st.builds(AwaitReady, readies),
     Start: st.just(Start()),
     Shutdown: st.builds(Shutdown, st.integers(), st.sampled_from(Then)),

@@ -29,6 +29,7 @@ from geats_core.planning.actions import (
     ReserveVolume,
     RollbackVolume,
     SetDevices,
+    SetDns,
     SnapshotVolume,
     Stop,
     TakeOver,
@@ -133,6 +134,8 @@ STORY: tuple[tuple[Move, str], ...] = (
     (to(Target.DEFINED), "nothing"),
     (to(Target.PROVISIONED), "nothing"),
     (to(Target.RUNNING), "nothing"),
+    (to(Target.RUNNING), "dns"),
+    (to(Target.RUNNING), "nothing"),
     (to(Target.RUNNING), "memory"),
     (to(Target.RUNNING), "data"),
     (to(Target.RUNNING), "grown"),
@@ -199,7 +202,7 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(
     copying |= {TakeOver, Publish}
     renaming = {RenameVolume, Rename, MoveVolume}  # which no goal asks for
     adopting = {AdoptVolume, Adopt}  # of what is on a real host
-    live = set() if kind is DiskWorld else {SetDevices}  # of virtual machines only
+    live = {SetDns} if kind is DiskWorld else {SetDevices}  # of containers, of virtual machines
     assert {*map(type, life.done)} == {*get_args(Action)} - {
         Pause,
         UpgradeRegistry,

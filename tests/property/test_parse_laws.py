@@ -36,6 +36,7 @@ from geats_core.planning.actions import (
     Lock,
     Repair,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     Start,
@@ -50,6 +51,7 @@ from geats_core.vm.origins import origins
 from geats_core.vm.parse import merge, parse_text, to_text
 from geats_core.vm.secrets import declaration
 from tests.property.strategies import (
+    dnses,
     junk,
     limits,
     lxc_facts,
@@ -69,6 +71,7 @@ actions: st.SearchStrategy[Action] = st.one_of(
     st.builds(Define, specs),
     st.builds(SetLimits, limits),
     st.builds(SetDevices, specs),
+    st.builds(SetDns, dnses),
     st.builds(AwaitReady, readies),
     st.builds(AllocateVolume, pools, volume_names, sizes),
     st.builds(FormatVolume, pools, volume_names),

@@ -42,7 +42,8 @@ from geats_core.planning.actions import (
     Undefine,
     Unlock,
 )
-from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS
+from geats_core.planning.costs import LIVE_CGROUPS, LIVE_DNS, LIVE_LIMITS
+from geats_core.planning.model import are_usable
 from geats_core.reading.checked import Code
 from geats_core.vm.claims import claims, running_spec
 from geats_core.vm.guest_files import guest_digest
@@ -203,6 +204,24 @@ def test_limits_are_in_effect_at_once_where_the_driver_can_change_them(
         assert reached(goal, have, end)
         if goal.spec is not None and goal.target not in NO_SPEC:
             assert limits_in_effect(goal.spec, end)
+
+
+@many
+@given(situations)
+def test_dns_is_in_effect_at_once_where_the_driver_can_write_it(
+    situation: tuple[Goal, Observation],
+) -> None:
+    goal, have = situation
+    able = {"lxc": DriverFacts(costs=LIVE_DNS)}
+    for planned in plan(goal, have, HostFacts(drivers=able)).map(lambda made: [made]).value_or([]):
+        end = carry_out(planned, have)
+        assert reached(goal, have, end)
+        runs, want = end.in_effect, goal.spec
+        if want is None or runs is None or goal.target in NO_SPEC or want.driver != "lxc":
+            continue
+        if end.power in ON and are_usable([runs.root], end):
+            assert runs.dns == want.dns
+            assert all(each.field != "dns" for each in planned.pending)
 
 
 @many
@@ -402,7 +421,8 @@ def test_nothing_is_powered_off_against_the_policy(
     if held_on or goal.target in (*KEEPS_POWER, Target.LOCKED, Target.UNLOCKED):
         assert offs == []
         assert planned.impact <= Impact.LIVE or have.power is Power.STOPPED
-    unasked = Stop if goal.power_off is PowerOff.SHUTDOWN else Shutdown
+    at_once = goal.power_off is PowerOff.STOP or have.copy_of  # which is never let go on
+    unasked = Shutdown if at_once else Stop
     assert not any(isinstance(action, unasked) for action in offs)
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.planning.actions import word_of
+from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal, Target
 from geats_host.calls import adopt, inventory, lifecycle
 from geats_host.engine.apply_plan import apply_plan
@@ -79,6 +81,48 @@ def test_vms_of_such_names_live_and_go_on_two_pools(host: Host, tmp_path: Path) 
             apply_plan(host, lifecycle.plan_verb(host, "deprovision", name)).unwrap()
     assert host.observe_all() == {}
     assert list((tmp_path / "lxc").iterdir()) == []
+
+
+def test_a_guest_is_told_its_dns_as_it_runs_and_leads_nobody_out_of_its_tree(
+    own_namespaces: None, tmp_path: Path, busybox_rootfs: Path, bridge: str
+) -> None:
+    name, outside = FLEET[0], tmp_path / "outside"
+    outside.mkdir()
+    (outside / "resolv.conf").write_text("of the host\n")
+    vm: dict[str, object] = {"template": "busybox", "init": "busybox"}
+
+    def opened(**keys: object) -> Host:
+        base = config(tmp_path, busybox_rootfs, bridge)
+        return Host.from_config({**base, "vms": {name: {**vm, **keys}}})
+
+    apply_plan(opened(), lifecycle.plan_to(opened(), name)).unwrap()
+    try:
+        pid = opened().info(name).pid
+        root = next((tmp_path / "plain").glob(f"**/{name}/**/sbin")).parent
+        (root / "etc").rename(root / "real-etc")
+        (root / "etc").symlink_to("../../../../../real-etc")  # for the guest, above / is /
+        (root / "real-etc/resolv.conf").symlink_to(outside / "resolv.conf")
+        host = opened(dns={"nameservers": ["9.9.9.9"], "search": ["lan"]})
+        made = lifecycle.plan_to(host, name)
+        assert made.plan.impact is Impact.LIVE
+        apply_plan(host, made).unwrap()
+
+        said = "# written by geats\nnameserver 9.9.9.9\nsearch lan\n"
+        assert inside(host, name, "cat", "/etc/resolv.conf") == said
+        assert host.info(name).pid == pid
+        assert (outside / "resolv.conf").read_text() == "of the host\n"
+        assert (root / "real-etc/resolv.conf").lstat().st_uid == (root / "sbin").stat().st_uid
+        assert lifecycle.plan_to(host, name).plan.is_empty
+        apply_plan(host, lifecycle.plan_verb(host, "freeze", name)).unwrap()
+        made = lifecycle.plan_verb(opened(dns={"search": ["home"]}), "define", name)
+        apply_plan(opened(), made).unwrap()
+        apply_plan(opened(), lifecycle.plan_verb(opened(), "unfreeze", name)).unwrap()
+        assert inside(host, name, "cat", "/etc/resolv.conf").endswith("\nsearch home\n")
+        apply_plan(opened(), lifecycle.plan_verb(opened(), "stop", name)).unwrap()
+        made = lifecycle.plan_to(opened(dns={"search": ["home"]}), name)
+        assert [word_of(step.action) for step in made.plan.steps] == ["start"]
+    finally:
+        apply_plan(opened(), lifecycle.plan_verb(opened(), "deprovision", name)).unwrap()
 
 
 def test_a_running_container_that_no_vm_can_be_called_is_a_stray_and_keeps_its_address(

@@ -48,6 +48,7 @@ from geats_core.planning.actions import (
     Lock,
     Repair,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     Stop,
@@ -71,6 +72,7 @@ from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, VolumeSeen
 from geats_core.vm.spec import ROOT, Limits, VMSpec, Volume
 
+DNS = "dns"
 LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
 
 
@@ -169,6 +171,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
     _define(draft, want)
     if goal.target is Target.DEFINED:
         _set_limits(draft, want)
+        _set_dns(draft, want)
         if are_usable(want.volumes, draft.state):
             _set_devices(draft, want)
         return
@@ -188,6 +191,7 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
         _prepare_volume(draft, want, sized)
     _fill_root(draft, want)
     _set_limits(draft, want)
+    _set_dns(draft, want)
     _set_devices(draft, want)
     if draft.state.power is Power.STOPPED and not want.enabled:
         _keep_off(draft, f"{goal.name} is not enabled")
@@ -279,7 +283,7 @@ def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
             _keep_off(draft, f"{goal.name} should be stopped")
         case Target.RUNNING | Target.FROZEN if goal.restart is not Restart.NEVER:
             because = changes_that_restart(want, draft.state, draft.facts, goal.restart)
-            reason = "" if because else why_restart(want, draft.state)
+            reason = "" if because else why_restart(want, draft.state, draft.facts)
             if because or reason:
                 reason = reason or in_words(because, want, draft.state, draft.facts)
                 _power_off(draft, reason, because, then)
@@ -399,6 +403,20 @@ def _set_limits(draft: _Draft, want: VMSpec) -> None:
     )
     if found:
         draft.add(SetLimits(_with(found, have.in_effect.limits, want.limits)), "", found)
+
+
+def _set_dns(draft: _Draft, want: VMSpec) -> None:
+    """Write what the guest asks for names, if the driver can while the VM is on."""
+    have = draft.state
+    if have.power not in ON or have.in_effect is None or have.in_effect.dns == want.dns:
+        return
+    found = tuple(
+        change
+        for change in draft.changed(have.in_effect, want)
+        if change.field == DNS and change.impact <= Impact.LIVE
+    )
+    if found and are_usable([have.in_effect.root], have):
+        draft.add(SetDns(want.dns), "", found)
 
 
 def _with(found: tuple[Change, ...], old: Limits, new: Limits) -> Limits:

@@ -1,6 +1,7 @@
 """Why a VM that is on has to restart, or a volume has to be recreated."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from geats_core.deciding.losses import missing_volumes, outdated_volumes
 from geats_core.planning.costs import COST, Impact
@@ -25,7 +26,7 @@ def changes_that_restart(
     return (*found, *growth_while_off(want, have, facts))
 
 
-def why_restart(want: VMSpec, have: Observation) -> str:
+def why_restart(want: VMSpec, have: Observation, facts: HostFacts) -> str:
     """Why else a restart is needed; empty if it is not."""
     if have.power is Power.STUCK:
         return "its monitor does not answer"
@@ -38,7 +39,17 @@ def why_restart(want: VMSpec, have: Observation) -> str:
     root = have.volume(want.root.pool, ROOT)
     if root is None or root.stage is not Stage.INSTALLED:
         return "its root volume has no template installed"
-    return "" if root.guest == guest_digest(want) else "its guest is not configured as described"
+    told = root.guest in [*_while_it_runs(want, have.in_effect, facts)]
+    return "" if told else "its guest is not configured as described"
+
+
+def _while_it_runs(want: VMSpec, runs: VMSpec, facts: HostFacts) -> Iterator[str]:
+    """The digests of a guest that is as described, or becomes so without a restart."""
+    yield guest_digest(want)
+    so_far = replace(want, dns=runs.dns)
+    found = changes(so_far, want, facts.driver(want.driver).all_costs)
+    if not at_least(Impact.RESTART, found):
+        yield guest_digest(so_far)
 
 
 def rebuilds(want: VMSpec, have: Observation) -> tuple[Change, ...]:

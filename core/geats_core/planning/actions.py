@@ -12,7 +12,7 @@ from geats_core.planning.then import Then
 from geats_core.reading.sizes import format_size
 from geats_core.reading.values import dataclass
 from geats_core.vm.readiness import Ready
-from geats_core.vm.spec import ROOT, Limits, VMSpec
+from geats_core.vm.spec import ROOT, Dns, Limits, VMSpec
 
 CAPITAL_WITHIN = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -325,6 +325,16 @@ class SetDevices:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDns:
+    """Write the file of a running guest that says which servers it asks for names.
+
+    If ``dns`` says nothing, the file is the guest's from then on, and stays as it is.
+    """
+
+    dns: Dns
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Power on."""
 
@@ -478,6 +488,7 @@ PowerAction: TypeAlias = (
     | Unfreeze
     | SetLimits
     | SetDevices
+    | SetDns
 )
 DefinitionAction: TypeAlias = Define | Undefine | Adopt | Rename | Lock | Unlock | ForgetVolume
 HostAction: TypeAlias = Pause | UpgradeRegistry | RemoveLeftover | NotePlaces
@@ -496,9 +507,9 @@ def impact_of(action: Action) -> Impact:
             return Impact.RESTART
         case Export(reading=Reading.CLONES) | Publish(reading=Reading.CLONES):
             return Impact.LIVE
-        case (
-            SetLimits() | SetDevices() | GrowVolume() | Freeze() | Hold() | Unfreeze() | TakeOver()
-        ):
+        case SetLimits() | SetDevices() | SetDns() | GrowVolume():
+            return Impact.LIVE
+        case Freeze() | Hold() | Unfreeze() | TakeOver():
             return Impact.LIVE
         case (
             Define()
@@ -601,6 +612,8 @@ def describe(action: Action, vm_name: str) -> str:
             return f"set the limits of {vm_name}: {describe_limits(limits)}"
         case SetDevices(tells=tells):
             return f"change devices of {vm_name}: {'; '.join(tells)}"
+        case SetDns(dns):
+            return f"{describe_dns(dns)} of {vm_name}"
         case Start():
             return f"start {vm_name}"
         case AwaitReady(ready):
@@ -651,6 +664,16 @@ def describe_limits(limits: Limits) -> str:
     processes = "" if limits.processes is None else f", processes {limits.processes}"
     others = "".join(f", {each}" for each in in_words(limits.cgroup))
     return f"memory {memory}, cpus {cpus}{processes}{others}"
+
+
+def describe_dns(dns: Dns) -> str:
+    """What becomes of the file that says it, in one line."""
+    if dns == Dns():
+        return "geats no longer writes resolv.conf"
+    said = [f"nameserver {server}" for server in dns.nameservers]
+    if dns.search:
+        said.append(f"search {' '.join(dns.search)}")
+    return f"write {', '.join(said)} to resolv.conf"
 
 
 def _frozen_for(reading: Reading) -> str:

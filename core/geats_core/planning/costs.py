@@ -146,6 +146,8 @@ LIVE_CGROUPS: Mapping[str, Cost] = MappingProxyType(
         **dict.fromkeys(("cpuset", "swap"), Cost(rises=LIVE, falls=LIVE, if_set=True)),
     }
 )
+# Of a driver that can write what a guest asks for names while it runs.
+LIVE_DNS: Mapping[str, Cost] = MappingProxyType({"dns": Cost.always(LIVE)})
 
 
 def _entries(value: object) -> dict[str, Mapping[str, object]]:

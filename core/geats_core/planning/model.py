@@ -47,6 +47,7 @@ from geats_core.planning.actions import (
     ReserveVolume,
     RollbackVolume,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -72,7 +73,7 @@ from geats_core.vm.observation import (
     changed,
     volumes_in_order,
 )
-from geats_core.vm.spec import ROOT, VMSpec, Volume
+from geats_core.vm.spec import ROOT, Dns, VMSpec, Volume
 
 After: TypeAlias = Success[Observation] | Failure[str]
 
@@ -222,6 +223,13 @@ def after(action: Action, have: Observation) -> After:
                 (are_usable(action.spec.volumes, have), "a volume is not ready"),
                 then=changed(have, in_effect=action.in_effect(have.in_effect)),
             )
+        case SetDns(dns):
+            if have.power not in ON or have.in_effect is None:
+                return Failure(f"it is {have.power}")
+            return _need(
+                (are_usable([have.in_effect.root], have), "its root volume is not ready"),
+                then=_told(dns, have.in_effect, have),
+            )
         case OnVolume():
             return _volume_after(action, have)
         case _:
@@ -256,6 +264,15 @@ def _powered_off(have: Observation, then: Then) -> Observation:
     to_run, to_freeze = known and then is not Then.OFF, known and then is Then.FROZEN
     off = changed(have, power=Power.STOPPED, in_effect=None)
     return changed(off, to_run=to_run, to_freeze=to_freeze)
+
+
+def _told(dns: Dns, runs: VMSpec, have: Observation) -> Observation:
+    """The guest that runs knows of *dns*; and so does its root, if it was as what runs."""
+    told = replace(runs, dns=dns)
+    root = have.volume(runs.root.pool, runs.root.name)
+    if root is not None and root.guest == guest_digest(runs):
+        have = _with_volume(have, changed(root, guest=guest_digest(told)))
+    return changed(have, in_effect=told)
 
 
 def _can_arrive(spec: VMSpec, have: Observation) -> bool:

@@ -45,6 +45,7 @@ from geats_core.planning.actions import (
     ReserveVolume,
     RollbackVolume,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -170,9 +171,9 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({(*VOLUMES, *place), (*COPIES, *place)})
         case OnVolume():
             return frozenset({(*VOLUMES, action.pool, action.volume)})
-        case Start() | Shutdown() | Stop() | Repair() | KeepOff() | SetLimits() | SetDevices():
+        case Start() | Shutdown() | Stop() | Repair() | KeepOff():
             return frozenset({POWER})
-        case Freeze() | Hold() | Unfreeze():
+        case SetLimits() | SetDevices() | SetDns() | Freeze() | Hold() | Unfreeze():
             return frozenset({POWER})
         case Export(reading=Reading.CLONES) | Publish(reading=Reading.CLONES):
             return frozenset({POWER})
@@ -190,7 +191,7 @@ def _writes(action: Action) -> frozenset[Resource]:
 
 def _reads(action: Action) -> frozenset[Resource]:
     match action:
-        case Start() | SetDevices() | TakeOver():
+        case Start() | SetDevices() | SetDns() | TakeOver():
             return frozenset({DEFINITION, VOLUMES})
         case Export() | Publish():
             return frozenset({DEFINITION, VOLUMES, POWER})

@@ -2,7 +2,7 @@
 
 The types of a dataclass's fields define its form. The key ``do`` says which member of a union of
 dataclasses (an ``Action``) it is. A ``VMSpec`` is written as people write it, with its name, and
-read by ``parse_vm``, so one from a file is always valid; so is ``Ready`` by ``parse_ready``.
+read by ``parse_vm``, so one from a file is always valid; so are ``Ready`` and ``Dns``.
 """
 
 import re
@@ -27,9 +27,9 @@ from geats_core.reading.checked import (
 )
 from geats_core.reading.fields import Parser, Reader, boolean, each, of_mapping, one_of, printable
 from geats_core.vm import readiness
-from geats_core.vm.parse import parse_vm, to_plain
+from geats_core.vm.parse import dns_to_plain, parse_dns, parse_vm, to_plain
 from geats_core.vm.readiness import Ready, parse_ready
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import Dns, VMSpec
 
 T = TypeVar("T")
 DO = "do"
@@ -47,6 +47,8 @@ def encode(value: object) -> object:
             return {NAME: value.name, **to_plain(value)}
         case Ready():
             return readiness.to_plain(value)
+        case Dns():
+            return dns_to_plain(value)
         case IntEnum():
             return value.name.lower()
         case Enum():
@@ -162,6 +164,7 @@ SCALARS: Mapping[Any, Parser[Any]] = {
     object: _plain,
     VMSpec: _spec,
     Ready: parse_ready,
+    Dns: parse_dns,
 }
 
 

@@ -13,6 +13,7 @@ from geats_core.vm.spec import Dns, VMSpec
 
 HEADER = "# written by geats\n"
 FIRSTBOOT = "etc/firstboot.config"
+RESOLV_CONF = "etc/resolv.conf"
 HOSTNAME, HOSTS, MAILNAME = "etc/hostname", "etc/hosts", "etc/mailname"
 NAMING = (HOSTS, MAILNAME)
 OWN = "127.0.1.1"
@@ -26,7 +27,7 @@ def guest_files(spec: VMSpec) -> Mapping[str, str]:
         FIRSTBOOT: firstboot_config(spec),
     }
     if spec.dns != Dns():
-        files["etc/resolv.conf"] = resolv_conf(spec.dns)
+        files[RESOLV_CONF] = resolv_conf(spec.dns)
     return files
 
 

@@ -124,7 +124,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         ),
         nics=interfaces,
         guest_network=read.take("guest_network", _manager, Manager.NONE),
-        dns=read.take("dns", _dns, Dns()),
+        dns=read.take("dns", parse_dns, Dns()),
         metadata=read.take("metadata", _metadata, ()),
         timezone=read.take("timezone", users.timezone, ""),
         users=read.take("users", users.users, NO_USERS),
@@ -168,7 +168,8 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
 
 
 @of_mapping
-def _dns(read: Reader) -> Checked[Dns]:
+def parse_dns(read: Reader) -> Checked[Dns]:
+    """Read the servers that a guest asks for names, and the domains that it looks in."""
     return read.done(
         Dns(
             nameservers=read.take("nameservers", _ips, ()),
@@ -219,6 +220,11 @@ _ready_or_none = fields.or_none(readiness.parse_ready)
 _size_or_none = fields.or_none(parse_size)
 
 
+def dns_to_plain(dns: Dns) -> dict[str, object]:
+    """As people write it: ``parse_dns`` gives it back."""
+    return {"nameservers": [*map(str, dns.nameservers)], "search": list(dns.search)}
+
+
 def to_plain(spec: VMSpec) -> dict[str, object]:
     """*spec* as plain data: ``parse_vm(spec.name, to_plain(spec))`` gives it back."""
     return without_none(
@@ -235,10 +241,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "guest_network": None
             if spec.guest_network is Manager.NONE
             else str(spec.guest_network),
-            "dns": {
-                "nameservers": [str(server) for server in spec.dns.nameservers],
-                "search": list(spec.dns.search),
-            },
+            "dns": dns_to_plain(spec.dns),
             "metadata": dict(spec.metadata),
             "timezone": spec.timezone or None,
             "users": users.users_to_plain(spec.users) or None,

@@ -14,7 +14,7 @@ from geats_core.planning.offers import Offer
 from geats_core.reading.checked import Problems
 from geats_core.reading.values import dataclass
 from geats_core.vm.observation import ForeignNic, Power
-from geats_core.vm.spec import Limits, VMSpec
+from geats_core.vm.spec import Dns, Limits, VMSpec
 from geats_host.lazy import later
 
 if TYPE_CHECKING:
@@ -422,6 +422,16 @@ class HotPlugging(Protocol):
 
     def set_devices(self, name: str, devices: "SetDevices", places: Mapping[str, Place]) -> None:
         """Let the running VM have these devices; *places* are those of their volumes, by name."""
+        ...
+
+
+@runtime_checkable
+class DnsNoting(Protocol):
+    """What a driver offers whose guests can be told their ``dns`` in their trees as they run, and
+    that says so in its costs."""
+
+    def note_dns(self, name: str, dns: Dns) -> None:
+        """From now on ``observe`` shows it as what is in effect: it is written already."""
         ...
 
 

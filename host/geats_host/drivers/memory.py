@@ -16,14 +16,14 @@ from uuid import uuid4
 from returns.result import Failure, Success
 
 from geats_core.containers import cgroups, isolation, programs
-from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS, Cost, EntryCost, Impact
+from geats_core.planning.costs import LIVE_CGROUPS, LIVE_DNS, LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.reading.checked import Problems
 from geats_core.reading.fields import Reader, one_of
 from geats_core.vm.observation import Power
-from geats_core.vm.spec import Limits, RootKind, VMSpec
+from geats_core.vm.spec import Dns, Limits, RootKind, VMSpec
 from geats_host.drivers import Arrived, DriverSeen, Info, Meeting, Place, Ran
 from geats_host.errors import HostError, Refused
 
@@ -40,7 +40,8 @@ ENTRIES = {
     "nics": EntryCost(live=frozenset({"bridge"})),
     "volumes": EntryCost(busy="mount"),
 }
-COSTS = {**LIVE_LIMITS, **LIVE_CGROUPS, "init": Cost.always(Impact.NONE)}
+OF_MACHINES = {**LIVE_LIMITS, **LIVE_CGROUPS, "init": Cost.always(Impact.NONE)}
+COSTS = {**OF_MACHINES, **LIVE_DNS}
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class MemoryDriver:
         if self.root_kind is not RootKind.DISK:
             return DriverFacts(costs=COSTS, root_kind=self.root_kind)  # any volume will do
         return DriverFacts(
-            costs=COSTS,
+            costs=OF_MACHINES,
             entries=ENTRIES,
             roots=DISKS,
             volumes=DISKS,
@@ -155,6 +156,11 @@ class MemoryDriver:
         vm = self._in(name, *ON)
         if vm.in_effect is not None:
             self.vms[name] = replace(vm, in_effect=devices.in_effect(vm.in_effect))
+
+    def note_dns(self, name: str, dns: Dns) -> None:
+        vm = self._in(name, *ON)
+        if vm.in_effect is not None:
+            self.vms[name] = replace(vm, in_effect=replace(vm.in_effect, dns=dns))
 
     def cannot_send(self, spec: VMSpec) -> Problems:
         return ()

@@ -34,6 +34,7 @@ from geats_core.planning.actions import (
     RenameVolume,
     Repair,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     Start,
@@ -55,7 +56,7 @@ from geats_host.drivers import (
     LiveMoving,
     RenamingDriver,
 )
-from geats_host.engine import on_volumes
+from geats_host.engine import guest_dns, on_volumes
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import seed_guest
@@ -153,6 +154,8 @@ class Performer(Ground):
                 self.driver.set_limits(self.name, limits)
             case SetDevices():
                 self._set_devices(action)
+            case SetDns(dns):
+                guest_dns.set_dns(self, dns)
             case Freeze():
                 self.driver.freeze(self.name)
                 with suppress(HostError):  # the same

@@ -32,14 +32,15 @@ from typing import Protocol, TypeAlias
 
 import pytest
 
-from geats_core.planning.costs import COST, LIVE_CGROUPS, LIVE_LIMITS, Impact
+from geats_core.planning.costs import COST, LIVE_CGROUPS, LIVE_DNS, LIVE_LIMITS, Impact
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm
-from geats_core.vm.spec import Limits, VMSpec
+from geats_core.vm.spec import Dns, Limits, VMSpec
 from geats_host.drivers import (
     Arrived,
+    DnsNoting,
     Driver,
     DriverSeen,
     HotPlugging,
@@ -115,7 +116,8 @@ class DriverConformance:
             ever = COST[fields[field]]
             assert ever <= Impact.RESTART or found == {ever}, f"{field} costs the data"
             is_device = field.startswith("hardware.") and plugs
-            live = field in LIVE or is_device or Impact.LIVE not in found
+            writes = field in LIVE_DNS and isinstance(reopen(), DnsNoting)
+            live = field in LIVE or is_device or writes or Impact.LIVE not in found
             assert live, f"nothing changes {field} while it is on"
 
     def test_a_renamed_vm_leaves_its_old_name_free(self, reopen: Reopen, make: Make) -> None:
@@ -219,6 +221,22 @@ class DriverConformance:
         seen = reopen().observe()[want.name]
         assert (seen.defined, seen.in_effect) == (want, replace(want, limits=limits))
         assert reopen().info(want.name).memory_limit_bytes == MEMORY
+
+    def test_dns_that_can_change_while_it_is_on_does(self, reopen: Reopen, make: Make) -> None:
+        driver = reopen()
+        if not isinstance(driver, DnsNoting) or not LIVE_DNS.keys() <= driver.facts.costs.keys():
+            return
+        want, places = make("dns")
+        driver.define(want, places)
+        driver.start(want.name)
+        for dns in (Dns(search=("lan",)), Dns(search=("home", "lan")), Dns()):
+            driver.note_dns(want.name, dns)
+            driver.note_dns(want.name, dns)
+            seen = reopen().observe()[want.name]
+            assert (seen.defined, seen.in_effect) == (want, replace(want, dns=dns))
+        driver.stop(want.name)
+        with pytest.raises(HostError):
+            driver.note_dns(want.name, Dns())
 
     def test_the_mark_of_a_lock_stays_until_it_is_lifted(self, reopen: Reopen, make: Make) -> None:
         want, places = make("locked")

@@ -28,6 +28,8 @@ from geats_core import (
     parse_vm,
     plan,
 )
+from geats_core.planning.actions import Define
+from geats_core.planning.costs import LIVE_DNS
 from tests.core.hosts import LXC
 
 SPEC: dict[object, object] = {
@@ -95,6 +97,37 @@ def test_more_memory_is_given_while_it_runs() -> None:
         "2. set the limits of web: memory 1GiB, cpus no limit "
         "because memory changed 512MiB → 1GiB (impact: live)"
     )
+
+
+def test_a_guest_is_told_its_dns_while_it_runs() -> None:
+    lan = {"nameservers": ["10.0.0.1"], "search": ["lan", "home"]}
+    was, now = "nameservers: [], search: []", "nameservers: [10.0.0.1], search: [lan; home]"
+    said = f"dns changed {{{was}}} → {{{now}}}"
+    able = HostFacts(drivers={"lxc": DriverFacts(costs=LIVE_DNS)})
+    for have in (RUNNING, replace(RUNNING, power=Power.FROZEN)):
+        wish = Goal(name="web", target=Target.DEFINED, spec=web(dns=lan))
+        assert plan(wish, have, able).map(explain) == Success(
+            f"1. define web because {said} (impact: none)\n"
+            "2. write nameserver 10.0.0.1, search lan home to resolv.conf of web "
+            f"because {said} (impact: live)"
+        )
+    told = replace(RUNNING, in_effect=web(dns=lan))
+    steps = plan(Goal(name="web", target=Target.RUNNING, spec=web()), told, able).unwrap().steps
+    assert [describe(step.action, "web") for step in steps] == [
+        "geats no longer writes resolv.conf of web"
+    ]
+
+
+def test_dns_waits_for_a_root_volume_that_is_in_use_and_for_a_driver_that_writes_it() -> None:
+    able = HostFacts(drivers={"lxc": DriverFacts(costs=LIVE_DNS)})
+    spec = web(dns={"search": ["lan"]})
+    away = tuple(replace(volume, active=False) for volume in RUNNING.volumes)
+    wish = Goal(name="web", target=Target.DEFINED, spec=spec)
+
+    for have, facts in ((replace(RUNNING, volumes=away), able), (RUNNING, HostFacts())):
+        assert [type(step.action) for step in plan(wish, have, facts).unwrap().steps] == [Define]
+    pending = plan(wish, RUNNING, HostFacts()).unwrap().pending
+    assert [(each.field, each.impact) for each in pending] == [("dns", Impact.RESTART)]
 
 
 def test_a_larger_volume_grows_while_it_runs() -> None:

@@ -11,6 +11,7 @@ from geats_core.planning.actions import (
     Hold,
     Repair,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     Start,
@@ -18,11 +19,12 @@ from geats_core.planning.actions import (
     Undefine,
     Unfreeze,
 )
-from geats_core.vm.spec import Limits
+from geats_core.vm.spec import Dns, Limits
 
 WEB = parse_vm("web", {"template": "debian"}).unwrap()
 ROOT = VolumeSeen(name="root", pool="default", stage=Stage.INSTALLED, active=True)
 DEVICES = SetDevices(WEB)
+DNS = SetDns(Dns(search=("lan",)))
 VALID: dict[tuple[Action, Power], Power] = {
     (Start(), Power.STOPPED): Power.RUNNING,
     (Shutdown(60), Power.RUNNING): Power.STOPPED,
@@ -41,6 +43,9 @@ VALID: dict[tuple[Action, Power], Power] = {
     (DEVICES, Power.RUNNING): Power.RUNNING,
     (DEVICES, Power.FROZEN): Power.FROZEN,
     (DEVICES, Power.HELD): Power.HELD,
+    (DNS, Power.RUNNING): Power.RUNNING,
+    (DNS, Power.FROZEN): Power.FROZEN,
+    (DNS, Power.HELD): Power.HELD,
     (Undefine(), Power.STOPPED): Power.STOPPED,
 }
 ACTIONS = sorted({action for action, _ in VALID}, key=str)

@@ -23,6 +23,7 @@ from geats_core.planning.actions import (
     Repair,
     RollbackVolume,
     SetDevices,
+    SetDns,
     SetLimits,
     Shutdown,
     SnapshotVolume,
@@ -35,7 +36,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.then import Then
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import SnapshotSeen, volumes_in_order
-from geats_core.vm.spec import Limits
+from geats_core.vm.spec import Dns, Limits
 
 ROOT = ("fast", "root")
 NAMES: list[object] = [{"name": "root", "pool": "fast"}, {"name": "data", "mount": "/data"}]
@@ -89,6 +90,10 @@ TUESDAY = SnapshotSeen(
     name="tuesday", taken_s=2, stage=Stage.INSTALLED, template="debian", guest=GUEST
 )
 SMALL = Limits(memory_bytes=1)
+LAN = Dns(search=("lan",))
+TOLD = replace(WEB, dns=LAN)
+KNOWS = replace(DISK, guest=guest_digest(TOLD))
+OTHERWISE = replace(ON, volumes=(DATA, replace(DISK, guest="old")))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +122,9 @@ SMALL = Limits(memory_bytes=1)
         (SetDevices(LARGER), ON, replace(ON, in_effect=replace(WEB, nics=LARGER.nics))),
         (SetLimits(SMALL), ON, replace(ON, in_effect=replace(WEB, limits=SMALL))),
         (SetLimits(SMALL), FROZEN, replace(FROZEN, in_effect=replace(WEB, limits=SMALL))),
+        (SetDns(LAN), ON, replace(ON, in_effect=TOLD, volumes=(DATA, KNOWS))),
+        (SetDns(LAN), FROZEN, replace(FROZEN, in_effect=TOLD, volumes=(DATA, KNOWS))),
+        (SetDns(LAN), OTHERWISE, replace(OTHERWISE, in_effect=TOLD)),
         (FormatVolume(*ROOT), ALLOCATED, FORMATTED),
         (ActivateVolume(*ROOT), disk(stage=Stage.FORMATTED, active=False), FORMATTED),
         (ActivateVolume(*ROOT), INACTIVE, OFF),
@@ -177,6 +185,9 @@ def test_a_new_volume_is_allocated_and_no_more() -> None:
         (SetLimits(SMALL), OFF, "it is stopped"),
         (SetLimits(SMALL), STUCK, "it is stuck"),
         (SetLimits(SMALL), replace(ON, in_effect=None), "it is running"),
+        (SetDns(LAN), OFF, "it is stopped"),
+        (SetDns(LAN), replace(ON, in_effect=None), "it is running"),
+        (SetDns(LAN), replace(ON, volumes=(DATA,)), "its root volume is not ready"),
         (AllocateVolume(*ROOT, 10), OFF, "the volume exists"),
         (AllocateVolume(*ROOT, 10), NOWHERE, "the VM is not defined"),
         (FormatVolume(*ROOT), EMPTY, "the volume does not exist"),

@@ -10,12 +10,22 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import HostPlan, saved
-from geats_core.planning.actions import ActivateVolume, AwaitReady, Pause, describe
+from geats_core.planning.actions import (
+    ActivateVolume,
+    AwaitReady,
+    Pause,
+    SetDns,
+    describe,
+    word_of,
+)
+from geats_core.planning.costs import LIVE_DNS
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.readiness import Ready, TcpProbe
+from geats_core.vm.spec import Dns, RootKind
 from geats_host.calls import lifecycle
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply import apply_steps
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.locked_plan import performing
@@ -171,6 +181,34 @@ def test_a_plan_that_was_cut_is_finished_by_the_next(tmp_path: Path, cut: int) -
     assert apply_plan(host, replace(first, plan=kept)) == Success(kept.steps)
     applied(host, lifecycle.plan_to(host, "web01"))
     assert lifecycle.plan_to(host, "web01").plan.is_empty
+
+
+def test_dns_is_told_to_a_container_that_runs(tmp_path: Path) -> None:
+    before = memory_host(tmp_path, {"vms": {"web01": {"profile": "small"}}})
+    applied(before, lifecycle.plan_to(before, "web01"))
+    web01: dict[str, object] = {"profile": "small", "dns": {"search": ["lan"]}}
+    host = memory_host(tmp_path, {"vms": {"web01": web01}})
+
+    made = lifecycle.plan_to(host, "web01")
+    assert [word_of(step.action) for step in made.plan.steps] == ["define", "set_dns"]
+    applied(host, made)
+
+    in_effect = host.observe("web01").in_effect
+    assert in_effect is not None
+    assert in_effect.dns == Dns(search=("lan",))
+    assert lifecycle.plan_to(host, "web01").plan.is_empty
+
+
+def test_nothing_is_written_into_a_virtual_machine_that_runs() -> None:
+    assert not LIVE_DNS.keys() & MemoryDriver(root_kind=RootKind.DISK).facts.costs.keys()
+
+
+def test_what_runs_is_told_nothing_by_a_driver_that_cannot(tmp_path: Path) -> None:
+    host = memory_host(tmp_path)
+    made = lifecycle.plan_to(host, "web01")
+    carry_out = performing(host, made, places_of(host), Event())
+    with pytest.raises(HostError, match="web01: it is not known what it runs with"):
+        carry_out(Step(vm="web01", action=SetDns(Dns()), reason="a test"))
 
 
 def test_a_deprovisioned_vm_leaves_nothing(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from geats_core.reading import fields
 from geats_core.reading.checked import Problems
 from geats_core.vm.observation import Power
-from geats_core.vm.spec import Limits, VMSpec
+from geats_core.vm.spec import Dns, Limits, VMSpec
 from geats_host.drivers import (
     ConfigText,
     Copied,
@@ -224,6 +224,10 @@ class LxcDriver:
     def set_devices(self, name: str, devices: "SetDevices", places: Mapping[str, Place]) -> None:
         """Put devices of the host into the running container, and take others out of it."""
         lxc_power.set_devices(self.options, name, devices)
+
+    def note_dns(self, name: str, dns: Dns) -> None:
+        """Note that it runs with this."""
+        lxc_power.note_dns(self.options, name, dns)
 
     def info(self, name: str) -> Info:
         """Read from /proc and the cgroups; liblxc is not asked, so this cannot hang."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from geats_core.containers.live_nics import LIVE_KEYS, LIVE_TYPES
-from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS, Cost, EntryCost, Impact
+from geats_core.planning.costs import LIVE_CGROUPS, LIVE_DNS, LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts, SubordinateIds
 from geats_core.vm.hardware import HARDWARE
@@ -25,6 +25,7 @@ AT_FIRST_START = frozenset(f"{HARDWARE}.{key}" for key in FOR_CLOUD_INIT)
 COSTS = {
     **LIVE_LIMITS,
     **LIVE_CGROUPS,
+    **LIVE_DNS,
     "init": Cost.always(Impact.NONE),
     **dict.fromkeys(sorted(AT_FIRST_START), Cost.always(Impact.NONE)),
 }

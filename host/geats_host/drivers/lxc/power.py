@@ -12,7 +12,7 @@ from geats_core.containers.live_nics import as_seen
 from geats_core.planning.actions import SetDevices
 from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, denies_devices, halt_signal, live_items
 from geats_core.vm.observation import Power
-from geats_core.vm.spec import Limits, VMSpec
+from geats_core.vm.spec import Dns, Limits, VMSpec
 from geats_host.drivers import held, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
@@ -162,6 +162,16 @@ def set_devices(options: Options, name: str, wanted: SetDevices) -> None:
         now = as_seen(name, started.nics, ports.ends())
         nics.bring(name, pid, now, wanted.spec.nics)
         definition.write_started(folder, wanted.in_effect(started))
+
+
+def note_dns(options: Options, name: str, dns: Dns) -> None:
+    """Note what the guest was told."""
+    folder = folders.folder_of(options, name)
+    started = definition.started(folder)
+    if started is None or not monitor.is_on(str(options.path), name):
+        raise HostError(f"{name}: it is not known what it runs with")
+    with vm_files.host_errors(f"cannot note the dns of {name}"):
+        definition.write_started(folder, replace(started, dns=dns))
 
 
 def _allow(options: Options, runs: VMSpec, wanted: VMSpec) -> None:
