@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from geats_core.planning.offers import Offer
@@ -12,13 +13,17 @@ from geats_host.archives.disk_archives import Disk, disk_bytes, raw_disk
 from geats_host.archives.vm_archives import Content
 from geats_host.archives.volume_archives import Tree, pack, unpack
 from geats_host.errors import HostError, trouble
-from geats_host.guest_trees import tree_copies
+from geats_host.guest_trees.tree_copies import copy
 from geats_host.guest_trees.tree_digests import WITH_IDS, digest
+from geats_host.guest_trees.trees import bytes_of_files
 from geats_host.linux import qemu_img
 from geats_host.linux.descriptors import open_directory
 from geats_host.linux.disks import chunks, write_disk
 from geats_host.linux.mounts import mounts_below
+from geats_host.streams import meters
 from geats_host.templates.layers import empty
+
+COMPARING = "comparing"  # what is done with bytes that are read only
 
 
 def copy_volume(source: Content, target: Content) -> None:
@@ -49,7 +54,7 @@ def _copy_tree(old: Tree, new: Tree) -> None:
         return
     empty(new.path)
     with _opened(old.path) as from_, _opened(new.path) as to:
-        tree_copies.copy(from_, to)
+        copy(from_, to, meters.counter(bytes_of_files(from_)))
 
 
 def _repack(old: Tree, new: Tree) -> None:
@@ -58,7 +63,7 @@ def _repack(old: Tree, new: Tree) -> None:
     with open(ours, "rb") as read, ThreadPoolExecutor(1) as writer:
         packed = writer.submit(_packed, old, theirs)
         try:
-            unpack(read, None, new, every_file=True)
+            unpack(meters.counted(read), None, new, every_file=True)
         finally:
             read.close()  # so that who writes does not wait for it
         packed.result()
@@ -72,7 +77,8 @@ def _packed(tree: Tree, pipe: int) -> None:
 def _tree_sum(tree: Tree, other: Tree) -> str:
     ignored = WITH_IDS if tree.shifted_by != other.shifted_by else frozenset()
     with _opened(tree.path) as opened:
-        return digest(opened, tree.shifted_by, ignored)
+        moved = meters.counter(bytes_of_files(opened, by_name=True), COMPARING)
+        return digest(opened, tree.shifted_by, ignored, moved)
 
 
 @contextmanager
@@ -91,18 +97,20 @@ def _copy_disk(old: Disk, new: Disk) -> bool:
         raise HostError(f"{new.path}: has less than the {size_bytes} bytes of {old.path}")
     with raw_disk(old) as raw:
         if new.offers is Offer.QCOW2:
-            qemu_img.fill(raw, new.path, is_new=False)
+            with meters.looking(partial(qemu_img.space_bytes, new.path), qemu_img.space_bytes(raw)):
+                qemu_img.fill(raw, new.path, is_new=False)
         else:
-            write_disk(raw, new.path)
+            write_disk(raw, new.path, meters.counter(size_bytes))
         with raw_disk(new) as copied:
             return _disk_sum(raw, size_bytes) == _disk_sum(copied, size_bytes)
 
 
 def _disk_sum(raw: Path, size_bytes: int) -> str:
-    sum_, left = hashlib.sha256(), size_bytes
+    sum_, left, moved = hashlib.sha256(), size_bytes, meters.counter(size_bytes, COMPARING)
     for chunk in chunks(raw):
         part = chunk[:left]
         sum_.update(part)
+        moved(len(part))
         left -= len(part)
         if not left:
             break

@@ -163,12 +163,13 @@ class _UnderWay:
 def _how_far(step: Step, now_s: float) -> str:
     """A step under way; if it moves bytes, how many of how many, and how long it takes yet."""
     action, meter = describe(step.action, step.vm), meters.of(step)
-    if meter is None or not meter.moved_bytes:
+    if meter is None or not (moved_bytes := meter.seen()):
         return action
     of = f" of {for_people(meter.total_bytes)}" if meter.total_bytes is not None else ""
     left_s = meter.left_s(now_s)
     left = f", {durations.for_people(left_s)} left" if left_s is not None else ""
-    return f"{action}: {for_people(meter.moved_bytes)}{of}{left}"
+    doing = f"{meter.doing} " if meter.doing else ""
+    return f"{action}: {doing}{for_people(moved_bytes)}{of}{left}"
 
 
 def _note(ended: list[Step], step: Step, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 from returns.result import Failure
 
+from geats_core.planning.actions import Start
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import ByHand, PowerOff, Restart, Target
 from geats_core.planning.host_facts import HostFacts
@@ -35,7 +36,9 @@ from geats_host.cli.plan_view import Detail
 from geats_host.cli.session import CHANGES, FAILED, FORCED, NO_VM, REFUSED, Session, in_session
 from geats_host.cli.specs import spec_in, spec_option
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.engine.outcomes import Interrupted
 from geats_host.errors import HostError, accepted
+from geats_host.host import Host
 from geats_host.planning.facts import facts_of, record
 from geats_host.planning.from_values import plan_recorded
 from geats_host.planning.goals import Wishes, groups_of, wishes
@@ -55,6 +58,12 @@ format_option = click.option(
 )
 verbose_option = click.option(
     "-v", "--verbose", is_flag=True, help="Show the steps of each VM too (default for one NAME)."
+)
+reasons_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="If a VM does not start, show all that the program that runs it said.",
 )
 steps_option = click.option(
     "--steps", is_flag=True, help="Show every step, in an order in which they may run."
@@ -243,6 +252,7 @@ def plan(
 @spec_option
 @wait_option
 @yes_option
+@reasons_option
 @click.pass_context
 def apply(
     context: click.Context,
@@ -252,6 +262,7 @@ def apply(
     spec: BinaryIO | None,
     wait: float,
     yes: bool,
+    verbose: bool,
 ) -> None:
     """Change VMs to what is declared.
 
@@ -264,7 +275,7 @@ def apply(
 
         def act() -> None:
             made = _plan(session, wishes, None, snapshot=snapshot, spec=raw)
-            apply_saved(session, made, asks=not yes)
+            apply_saved(session, made, asks=not yes, verbose=verbose)
 
         in_turn(wait, act)
         return
@@ -274,12 +285,12 @@ def apply(
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         and context.params[name]
     }
-    if given - {"yes", "wait"} != {"saved"}:
+    if given - {"yes", "wait", "verbose"} != {"saved"}:
         raise click.UsageError(
             "--saved cannot be combined with NAMES or other options: the plan is already made"
         )
     made = accepted(plan_from_json(_text(saved)), saved.name)
-    in_turn(wait, lambda: apply_saved(session, made, asks=not yes))
+    in_turn(wait, lambda: apply_saved(session, made, asks=not yes, verbose=verbose))
 
 
 @click.command("why")
@@ -344,7 +355,7 @@ def boot(session: Session, dry_run: bool, verbose: bool) -> None:
     If a VM cannot start, the others are still started.
     """
     made = plan_boot(session.host_in_part)
-    show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose))
+    show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose), verbose=verbose)
 
 
 @click.command()
@@ -354,7 +365,7 @@ def boot(session: Session, dry_run: bool, verbose: bool) -> None:
 def halt(session: Session, dry_run: bool, verbose: bool) -> None:
     """Shut all VMs down, in the reverse order. Run this when the host shuts down."""
     made = plan_halt(session.host_in_part)
-    show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose))
+    show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose), verbose=verbose)
 
 
 COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
@@ -367,10 +378,11 @@ def show_or_apply(
     dry_run: bool,
     detail: Detail = Detail.OF_EACH,
     asks: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Apply a plan, or with *dry_run* only show it; exit with 2 if it leaves out VMs."""
     if not dry_run:
-        apply_saved(session, made, asks=asks)
+        apply_saved(session, made, asks=asks, verbose=verbose)
         return
     _show(session, made, "text", detail)
     if made.refused:
@@ -378,11 +390,17 @@ def show_or_apply(
 
 
 def apply_saved(
-    session: Session, made: SavedPlan, *, asks: bool = False, show: Callable[[], None] | None = None
+    session: Session,
+    made: SavedPlan,
+    *,
+    asks: bool = False,
+    show: Callable[[], None] | None = None,
+    verbose: bool = False,
 ) -> None:
     """Apply a plan, and show progress on a terminal; where it *asks*, only if a person agrees.
 
-    With *show*, that is all that is shown of what was done.
+    With *show*, that is all that is shown of what was done; if it is *verbose*, all that is known
+    of a start that failed is shown as well.
 
     Exit with 1 if a step failed, with 2 if the plan leaves out VMs, and with 4 if a guest did not
     shut down when it was asked to, and was powered off.
@@ -395,11 +413,23 @@ def apply_saved(
     session.answer(report, show or (lambda: plan_view.show_notes(made)))
     if isinstance(applied, Failure):
         click.echo(reports.failure_text(applied.failure()), err=True)
+        if verbose:
+            _show_reasons(session.used or session.host, applied.failure())
         sys.exit(FAILED)
     if made.refused:
         sys.exit(REFUSED)
     if reports.done_notes(applied):
         sys.exit(FORCED)
+
+
+def _show_reasons(host: Host, interrupted: Interrupted) -> None:
+    """What the programs that run VMs said of each start that failed, as they said it."""
+    from geats_host.calls.guests import logs
+
+    for failed in interrupted.failed:
+        if isinstance(failed.step.action, Start):
+            for line in logs.said_by_its_program(host, failed.step.vm):
+                click.echo(f"{failed.step.vm} | {line}", err=True)
 
 
 def _agreed(made: SavedPlan) -> bool:

@@ -27,6 +27,7 @@ def _verb_command(verb: Verb) -> click.Command:
     @plans.wait_option
     @plans.yes_option
     @plans.dry_run_option
+    @plans.reasons_option
     @in_session
     def command(
         session: Session,
@@ -36,6 +37,7 @@ def _verb_command(verb: Verb) -> click.Command:
         wait: float,
         yes: bool,
         dry_run: bool,
+        verbose: bool,
         spec: BinaryIO | None = None,
     ) -> None:
         if bool(names) == every:
@@ -46,7 +48,7 @@ def _verb_command(verb: Verb) -> click.Command:
 
         def act() -> None:
             planned = _planned(host, verb.name, names, max_impact, raw)
-            plans.show_or_apply(session, planned, dry_run=dry_run, asks=asks)
+            plans.show_or_apply(session, planned, dry_run=dry_run, asks=asks, verbose=verbose)
 
         in_turn(wait, act)
 

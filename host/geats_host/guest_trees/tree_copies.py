@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,8 +20,10 @@ from geats_host.guest_trees.reflinks import FICLONE
 from geats_host.guest_trees.trees import READ, WITHIN, Descent
 from geats_host.linux.descriptors import closing
 from geats_host.linux.namespaces import sync_filesystem
+from geats_host.streams.meters import uncounted
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+SENT_AT_ONCE = 1 << 26  # bytes, which are counted then
 KEPT_ATTRIBUTES = ("user.", "trusted.", "security.", "system.posix_acl_")
 
 
@@ -32,15 +34,15 @@ class _Place(NamedTuple):
     name: str
 
 
-def copy(source: int, target: int) -> None:
+def copy(source: int, target: int, moved: Callable[[int], None] = uncounted) -> None:
     """Copy *source* into the empty directory *target*, durably; both are open.
 
-    Nobody else writes to *target* meanwhile. What is mounted in *source* is left out. Raises
-    ``OSError`` with the place in the tree.
+    Nobody else writes to *target* meanwhile. What is mounted in *source* is left out. *moved* is
+    told of bytes of files. Raises ``OSError`` with the place in the tree.
     """
     with Descent(source) as from_, Descent(target) as to:
         try:
-            _Copying(from_, to).run()
+            _Copying(from_, to, moved).run()
         except OSError as error:
             name = error.filename if isinstance(error.filename, str) else ""
             raise OSError(error.errno, error.strerror, from_.shown(name)) from None
@@ -53,6 +55,7 @@ class _Copying:
 
     source: Descent
     target: Descent
+    moved: Callable[[int], None]
     place: _Place | None = None
     links: dict[tuple[int, int], _Place] = field(default_factory=dict)
 
@@ -131,19 +134,25 @@ class _Copying:
             if not stat.S_ISREG(found.st_mode):
                 raise OSError(errno.ESTALE, "was replaced meanwhile")
             if found.st_size:
-                _copy_content(source, target, found.st_size)
+                _copy_content(source, target, found.st_size, self.moved)
             _keep(found, source, target)
 
 
-def _copy_content(source: int, target: int, size_bytes: int) -> None:
+def _copy_content(source: int, target: int, size_bytes: int, moved: Callable[[int], None]) -> None:
     with suppress(OSError):  # not on this filesystem
         fcntl.ioctl(target, FICLONE, source)
+        moved(size_bytes)
         return
     os.ftruncate(target, size_bytes)
+    at = 0
     for start, end in _data(source):
-        os.lseek(target, start, os.SEEK_SET)
-        while start < end and (sent := os.sendfile(target, source, start, end - start)):
-            start += sent
+        moved(start - at)  # a hole
+        at = start
+        os.lseek(target, at, os.SEEK_SET)
+        while at < end and (sent := os.sendfile(target, source, at, min(end - at, SENT_AT_ONCE))):
+            at += sent
+            moved(sent)
+    moved(size_bytes - at)
 
 
 def _data(file: int) -> Iterator[tuple[int, int]]:

@@ -151,6 +151,21 @@ def walk(top: int, enter: Callable[[Entry], bool]) -> Iterator[Entry]:
                 prefix = entry.path + b"/"
 
 
+def bytes_of_files(top: int, *, by_name: bool = False) -> int:
+    """How long all files below the open directory *top* are together, on its filesystem only.
+
+    A file that has several names counts once, or *by_name* for each.
+    """
+    device, links, total = os.fstat(top).st_dev, set[int](), 0
+    for entry in walk(top, lambda entry: entry.found.st_dev == device):
+        found = entry.found
+        if stat.S_ISREG(found.st_mode) and found.st_ino not in links:
+            total += found.st_size
+            if found.st_nlink > 1 and not by_name:
+                links.add(found.st_ino)
+    return total
+
+
 def empty(top: int, special: Special = _none_is_special) -> None:
     """Remove all that is in the open directory *top*; ``OSError`` if something is mounted in it.
 

@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -32,19 +32,26 @@ def size_of(disk: Path) -> int:
         return os.lseek(file, 0, os.SEEK_END)
 
 
-def write_disk(source: Path, target: Path) -> None:
+def write_disk(source: Path, target: Path, moved: Callable[[int], None] | None = None) -> None:
     """Copy the file *source* to the beginning of the file or block device *target*, durably.
 
     It stays as large as it is, and is zero after that: a device may contain what another guest
-    left.
+    left. *moved* is told of bytes as they are written.
     """
-    _write(chunks(source), size_of(source), target)
+    pieces = chunks(source) if moved is None else _counted(chunks(source), moved)
+    _write(pieces, size_of(source), target)
 
 
 def write_stream(stream: BinaryIO, size_bytes: int, target: Path) -> int:
     """The same of *size_bytes* that are read from *stream*; how many there were, and no more."""
     pieces = iter(lambda: stream.read(CHUNK_BYTES), b"")
     return _write(pieces, size_bytes, target)
+
+
+def _counted(pieces: Iterable[bytes], moved: Callable[[int], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        moved(len(piece))
 
 
 def zero(disk: Path, start: int = 0) -> None:

@@ -122,6 +122,11 @@ def _work(argv: Sequence[str], file_bytes: int | None, what: Path) -> str:
         raise HostError(f"{what}: {said}") from None
 
 
+def space_bytes(file: Path) -> int:
+    """How much space a file takes: of an image that is being filled, about how far that is."""
+    return os.stat(file).st_blocks * 512
+
+
 def _sync(image: Path) -> None:
     """``qemu-img`` leaves it to the kernel when what it wrote is on disk."""
     descriptor = os.open(image, os.O_RDONLY | os.O_CLOEXEC)

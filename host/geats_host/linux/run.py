@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Container, Sequence
+from typing import IO
 
 from geats_host.errors import HostError
 
@@ -12,7 +13,7 @@ def run(
     argv: Sequence[str],
     *,
     timeout_s: float = 600,
-    stdin: str = "",
+    stdin: str | IO[bytes] = "",
     accepted: Container[int] = (0,),
     ends_with_us: bool = False,
     umask: int = -1,
@@ -21,13 +22,15 @@ def run(
 
     Exit codes other than those *accepted* are failures. With *ends_with_us*, the program is killed
     with this process: a program that writes for a while must not continue beside one that repeats
-    the work. *umask* is the program's, instead of this process's.
+    the work. *umask* is the program's, instead of this process's. *stdin* is text, or an open file
+    that the program reads: how far it is, both see.
     """
     command = [*ENDS_WITH_US, *argv] if ends_with_us else argv
     try:
         done = subprocess.run(
             command,
-            input=stdin,
+            input=stdin if isinstance(stdin, str) else None,
+            stdin=None if isinstance(stdin, str) else stdin,
             capture_output=True,
             text=True,
             errors="replace",

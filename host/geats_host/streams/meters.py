@@ -6,10 +6,14 @@ made before.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
+
+
+def uncounted(_count: int) -> None:
+    """What is told of bytes that nobody counts."""
 
 
 class Readable(Protocol):
@@ -22,18 +26,33 @@ class Readable(Protocol):
 
 @dataclass(slots=True)
 class Meter:
-    """How many bytes are moved, of how many if that is known, and since when."""
+    """How many bytes are moved, of how many if that is known, and since when.
+
+    ``doing`` says what is done with them, if that is not plain. ``look`` tells how many another
+    program moved since it began, besides those that are counted.
+    """
 
     moved_bytes: int = 0
     total_bytes: int | None = None
     begun_s: float = field(default_factory=time.monotonic)
+    doing: str = ""
+    look: Callable[[], int] | None = None
+
+    def seen(self) -> int:
+        """How many bytes are moved by now; what is over already is not looked at."""
+        look = self.look
+        if look is not None:
+            with suppress(OSError, ValueError):
+                return self.moved_bytes + look()
+        return self.moved_bytes
 
     def left_s(self, now_s: float) -> float | None:
         """How long it takes yet at this pace; None if nobody knows."""
-        if self.total_bytes is None or not self.moved_bytes:
+        seen = self.seen()
+        if self.total_bytes is None or not seen:
             return None
-        pace = (now_s - self.begun_s) / self.moved_bytes
-        return max(0.0, (self.total_bytes - self.moved_bytes) * pace)
+        pace = (now_s - self.begun_s) / seen
+        return max(0.0, (self.total_bytes - seen) * pace)
 
 
 _METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
@@ -58,15 +77,35 @@ def of(what: object) -> Meter | None:
     return _UNDER_WAY.get(id(what))
 
 
-def counter(total_bytes: int | None = None) -> Callable[[int], None]:
+def counter(total_bytes: int | None = None, doing: str = "") -> Callable[[int], None]:
     """What is told of bytes that are moved, in any thread; *total_bytes* in all."""
     meter = _METER.get() or Meter()
     meter.moved_bytes, meter.total_bytes, meter.begun_s = 0, total_bytes, time.monotonic()
+    meter.doing = doing
 
     def moved(count: int) -> None:
         meter.moved_bytes += count
 
     return moved
+
+
+@contextmanager
+def looking(look: Callable[[], int], total_bytes: int | None = None) -> Iterator[None]:
+    """Meanwhile, another program moves bytes, and *look* tells how many so far.
+
+    They are added to what is counted already; with *total_bytes*, it is counted from here on.
+    """
+    meter = _METER.get() or Meter()
+    if total_bytes is not None:
+        meter.moved_bytes, meter.total_bytes, meter.begun_s = 0, total_bytes, time.monotonic()
+        meter.doing = ""
+    meter.look = look
+    try:
+        yield
+    finally:
+        seen = meter.seen()
+        meter.look = None
+        meter.moved_bytes = seen
 
 
 @dataclass(frozen=True, slots=True)

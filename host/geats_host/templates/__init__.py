@@ -16,8 +16,9 @@ from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
 from geats_host.lazy import later
 from geats_host.storage import Offer, Pool, VolumeId
+from geats_host.streams import meters
 from geats_host.templates import files, sources, verified
-from geats_host.templates.layers import empty, finish, put
+from geats_host.templates.layers import bytes_of, empty, finish, put
 from geats_host.templates.store import Store
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ def install(template: Template, target: Path, store: Store) -> None:
         layers = stack.enter_context(sources.layers(template.source, store))
         stack.enter_context(store.unpacking())
         empty(target)
-        for layer in (*layers, *map(files.layer, template.overlays)):
+        all_layers = (*layers, *map(files.layer, template.overlays))
+        meters.counter(bytes_of(all_layers))
+        for layer in all_layers:
             put(layer, target, store)
         finish(target)

@@ -6,6 +6,7 @@ format qcow2 is converted once, to a raw file that the store keeps by the image'
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -17,6 +18,7 @@ from geats_host.errors import HostError
 from geats_host.lazy import later
 from geats_host.linux import qemu_img
 from geats_host.linux.disks import write_disk
+from geats_host.streams import meters
 from geats_host.templates import simplestreams
 from geats_host.templates.digests import sha256_of
 from geats_host.templates.disk_images import Image, problems_of_image, size_of
@@ -137,9 +139,11 @@ def install(
         raw = _raw(image, size_bytes, store)
         match offers:
             case Offer.FILE | Offer.BLOCK_DEVICE:
-                write_disk(raw, target)
+                write_disk(raw, target, meters.counter(size_bytes))
             case Offer.QCOW2:
-                qemu_img.fill(raw, target)
+                space_bytes = partial(qemu_img.space_bytes, target)
+                with meters.looking(space_bytes, qemu_img.space_bytes(raw)):
+                    qemu_img.fill(raw, target)
             case Offer.DIRECTORY | Offer.NOTHING:
                 raise HostError(f"{target}: is a {offers}, and a disk image needs a disk")
             case _:

@@ -1,7 +1,7 @@
 """What every source of a template comes down to: layers, put on a directory one over the other."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -82,6 +82,13 @@ def put(layer: Layer, target: Path, store: Store) -> None:
             unpack_squashfs(path, target)
         case _:
             assert_never(layer)
+
+
+def bytes_of(layers: Iterable[Layer]) -> int | None:
+    """How many bytes are read to put them on a directory; None if nobody counts them."""
+    layers = tuple(layers)
+    archives = [each.path for each in layers if isinstance(each, TarLayer | OciLayer)]
+    return sum(map(os.path.getsize, archives)) if len(archives) == len(layers) else None
 
 
 def finish(target: Path) -> None:

@@ -4,13 +4,15 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
 from geats_host.errors import HostError
 from geats_host.linux.namespaces import writing_only_to
 from geats_host.linux.run import run
+from geats_host.streams import meters
 from geats_host.templates.digests import Identity, identity_of, sha256_of
 
 TIMEOUT_S = 3600
@@ -114,17 +116,26 @@ def unpack(
         decompress = _decompressor(archive)
     except OSError as error:
         raise HostError(f"{archive}: {error.strerror}") from None
-    argv = [*UNPACK, *options, *(decompress or ()), f"--directory={target}", f"--file={archive}"]
+    argv = [*UNPACK, *options, *(decompress or ()), f"--directory={target}", "--file=-"]
     if below:
         strip = len([part for part in below.split("/") if part])
         argv += [f"--strip-components={strip}", f"--exclude={below}/dev/*", "--", below]
     else:
         argv += ["--exclude=./dev/*", "--exclude=dev/*", "--exclude=/dev/*"]
+    unpacking = partial(run, argv, timeout_s=TIMEOUT_S, ends_with_us=True)
     try:
-        writing_only_to(target, lambda: run(argv, timeout_s=TIMEOUT_S, ends_with_us=True))
+        with _opened(archive) as file, meters.looking(file.tell):
+            writing_only_to(target, partial(unpacking, stdin=file))
     except HostError as error:
         full = ": No space left on device" if SHORT_WRITE in str(error) else ""
         raise HostError(f"{archive} cannot be unpacked to {target}: {error}{full}") from None
+
+
+def _opened(archive: str) -> FileIO:
+    try:
+        return FileIO(archive)
+    except OSError as error:
+        raise HostError(f"{archive}: {error.strerror}") from None
 
 
 @lru_cache(maxsize=64)

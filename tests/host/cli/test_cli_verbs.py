@@ -3,9 +3,12 @@
 import os
 import pty
 import sys
+from pathlib import Path
 
 import pytest
 
+from geats_host.drivers.memory import MemoryDriver
+from geats_host.errors import HostError
 from tests.host.cli.conftest import Geats, answer
 
 END = b"\0"  # of what a terminal showed
@@ -89,3 +92,24 @@ def test_nobody_is_asked_about_what_costs_nothing_or_with_yes(geats: Geats) -> N
         code, shown = on_a_terminal(geats, "", *call)
         assert (code, "Apply this plan?" in shown) == (0, False)
     assert set(powers(geats).values()) == {"stopped"}
+
+
+@pytest.mark.parametrize("words", [("start",), ("apply",)])
+def test_all_that_was_said_of_a_start_that_failed_is_shown_if_it_is_asked_for(
+    geats: Geats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    def cannot(_driver: MemoryDriver, name: str) -> None:
+        raise HostError(f"start of {name} failed: there is no init")
+
+    (tmp_path / "log").write_text("no init\ncleaning up \x1b[2J\n")
+    (tmp_path / "console").write_text("of the guest\n")
+    files = {"lxc": tmp_path / "log", "console": tmp_path / "console"}
+    monkeypatch.setattr(MemoryDriver, "start", cannot)
+    monkeypatch.setattr(MemoryDriver, "logs", lambda *_: files)
+    geats("provision", "web01")
+
+    brief, full = geats(*words, "web01"), geats(*words, "web01", "-v")
+
+    assert (brief[0], full[0]) == (1, 1)
+    assert "there is no init" in brief[2]
+    assert full[2] == f"{brief[2]}web01 | no init\nweb01 | cleaning up \n"

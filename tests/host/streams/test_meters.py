@@ -2,6 +2,7 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from tempfile import NamedTemporaryFile
 
 from geats_core.planning.actions import Export
 from geats_core.planning.steps import Step
@@ -52,3 +53,25 @@ def test_a_step_under_way_says_how_far_it_is_and_how_long_it_takes() -> None:
         assert _how_far(STEP, 10) == f"{EXPORT}: 1MiB of 4MiB, 30s left"
         meters.counter()(2048)
         assert _how_far(STEP, 10) == f"{EXPORT}: 2KiB"
+        meters.counter(4096, "comparing")(2048)
+        assert _how_far(STEP, meter.begun_s).startswith(f"{EXPORT}: comparing 2KiB of 4KiB, ")
+
+
+def test_another_program_is_looked_at_while_it_moves_bytes() -> None:
+    far = [0]
+    with meters.metered(STEP):
+        moved, meter = meters.counter(10), meters.of(STEP)
+        assert meter is not None
+        for count in (4, 2):
+            with meters.looking(lambda: far[0]):
+                far[0] = count
+            assert meter.moved_bytes == meter.seen()
+        moved(1)
+        assert (meter.seen(), meter.total_bytes) == (7, 10)
+        with meters.looking(lambda: 3, 6):
+            assert (meter.seen(), meter.total_bytes, meter.left_s(meter.begun_s + 1)) == (3, 6, 1)
+        with NamedTemporaryFile() as file, meters.looking(file.tell):
+            file.close()
+            assert meter.seen() == 3  # what ended meanwhile is not looked at
+    with meters.looking(lambda: 1):
+        assert meters.of(STEP) is None  # nobody asked for it

@@ -10,6 +10,7 @@ import pytest
 from geats_core.declared.template import Template
 from geats_host import templates
 from geats_host.errors import HostError
+from geats_host.streams import meters
 from geats_host.templates.store import Store
 from geats_host.testing.pool_conformance_trees import make_deep
 from tests.host.templates.archives import (
@@ -130,6 +131,23 @@ def test_zstd_is_unpacked(tmp_path: Path, target: Path, store: Store) -> None:
     subprocess.run(["zstd", "-q", path, "-o", tmp_path / "base"], check=True)
     templates.install(tarball(tmp_path / "base"), target, store)
     assert (target / "new").read_text() == "x"
+
+
+@pytest.mark.parametrize("kind", ["w", "w:gz", "w:xz"])
+def test_it_is_told_how_far_it_is_through_all_archives(
+    tmp_path: Path, target: Path, store: Store, kind: str
+) -> None:
+    files = [
+        write(tmp_path / name, (file(f"./{name}", content),), kind)
+        for name, content in (("a", "x" * 300_000), ("b", "y"))
+    ]
+    with meters.metered(files):
+        templates.install(tarball(*files), target, store)
+        meter = meters.of(files)
+        assert meter is not None
+        sizes = sum(path.stat().st_size for path in map(Path, files))
+        assert meter.total_bytes == sizes
+        assert sizes // 2 < meter.seen() <= sizes  # tar stops at the end of an archive
 
 
 def test_another_procfs_of_the_host_leads_nowhere(

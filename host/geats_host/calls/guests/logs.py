@@ -21,7 +21,7 @@ from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.streams.safe_text import safe
 
-INIT = "init"
+INIT, CONSOLE = "init", "console"
 LINES = 50
 SCREEN = 20  # lines that are shown before somebody attaches to a console
 MOST_BYTES = 1 << 20  # of a file, that are read at once
@@ -88,7 +88,13 @@ def show(host: Host, name: str, wanted: Logs, show_line: Show, *, follow: bool =
 def last_said(host: Host, name: str) -> list[str]:
     """The newest lines of its console; none if nothing is kept of that."""
     files = _files(host, name)
-    return list(Followed(files["console"]).new_lines())[-SCREEN:] if "console" in files else []
+    return list(Followed(files[CONSOLE]).new_lines())[-SCREEN:] if CONSOLE in files else []
+
+
+def said_by_its_program(host: Host, name: str) -> list[str]:
+    """The newest lines of what the program said that runs it; none if nothing is kept of that."""
+    files = {of: path for of, path in _files(host, name).items() if of != CONSOLE}
+    return [line for path in files.values() for line in list(Followed(path).new_lines())[-LINES:]]
 
 
 def _files(host: Host, name: str) -> Mapping[str, Path]:
