@@ -59,7 +59,7 @@ ORDERS = {
             "calls",
             "watching",
         ),
-        *("moves", "metrics", "agent", "for_salt", "cli", "first_geats"),
+        *("moves", "metrics", "agent", "for_salt", "for_salt/recovering", "cli", "first_geats"),
     ),
 }
 FOLDERS = {"geats_core": REPO / "core/geats_core", "geats_host": REPO / "host/geats_host"}

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from geats_core.fleet.settling import HostClaims
 from geats_core.plans import codec
 from geats_host.calls import exports as exported
+from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import accepted
 from geats_host.for_salt.calls import beside, configured, done, is_test, opened, would
 from geats_host.for_salt.errors import salts_errors
 from geats_host.moves import sending
 from geats_host.moves.fetch import apply_fetch
 from geats_host.moves.fetch import fetch as planned_fetch
+from geats_host.moves.taking import shared_vms, take_over, taking
 from geats_host.observing import held_claims, other_hosts
 
 if TYPE_CHECKING:  # Salt's loader injects these
@@ -178,6 +180,49 @@ def claims():
     with opened() as host:
         held = held_claims.held(host.registry)
         return codec.encode(HostClaims.seen(held, host.observe_all(), host.config.policy))
+
+
+def shared():
+    """
+    Return which host has which VM in each shared pool, with what tells hosts from each other.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.shared
+    """
+    with opened() as host:
+        return shared_vms(host)
+
+
+def take(name, host=None, fenced=False, spec=None, test=None, verbose=False):
+    """
+    Take over a VM of a lost host, whose volumes are all in shared pools, and define it here.
+
+    Nothing is made anew, copied or destroyed: if that were needed, it is refused.
+    ``salt-run geats.recover`` calls this; afterwards :py:func:`start` starts it.
+
+    host
+        what the lost host is called in the pools
+    fenced
+        must be true, and is your word that the lost host is off and does not come back by itself
+    spec
+        a spec to use instead of the one in the pillar
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt host-b geats.take web01 host-a fenced=True test=True
+        salt host-b geats.take web01 host-a fenced=True
+    """
+    with opened() as here:
+        found = taking(here, name, host, spec, fenced=fenced)
+        if is_test(test):
+            return found.told
+        made = take_over(here, found)
+        return done(made, apply_plan(here, made), verbose)
 
 
 def exports():

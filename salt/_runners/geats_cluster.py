@@ -16,7 +16,7 @@ from geats_host.errors import HostError, accepted
 from geats_host.for_salt.claims import Claims, give_back, hold, wanted_keys, would_hold
 from geats_host.for_salt.fleet import Fleet, said_by
 from geats_host.for_salt.minion_keys import accept as accept_key
-from geats_host.for_salt.recovery import Recovery
+from geats_host.for_salt.recovering.recovery import Recovery
 from geats_host.for_salt.runners import answer, asking, failures, words
 from geats_host.for_salt.settling import Settling
 
@@ -312,13 +312,16 @@ def rebalance(tgt="*", tgt_type="glob", test=True, via=None, live=False, **rules
     return report
 
 
-def recover(host, fenced=False, tgt="*", tgt_type="glob", test=False, **rules):
+def recover(host, fenced=False, tgt="*", tgt_type="glob", test=False, called=None, **rules):
     """
-    Start the VMs of a lost host elsewhere, each from its newest export that another host can read.
+    Start the VMs of a lost host elsewhere: with what they have in pools that are ``shared``, or
+    each from its newest export that another host can read.
 
-    Which VMs it had is known from the claims, and from what :py:func:`tell` told the others. An
-    export is found in the folder of exports of a host, for example on shared storage. What the VM
-    wrote after it is lost. A VM that another host may have, which does not answer, is left.
+    Which VMs it had is known from shared pools, from the claims, and from what :py:func:`tell` told
+    the others. A VM in shared pools is taken over as it is, and defined as the pillar of the lost
+    host declares it: nothing is copied, and nothing lost. An export is found in the folder of
+    exports of a host, for example on shared storage. What the VM wrote after it is lost. A VM that
+    another host may have, which does not answer, is left.
 
     fenced
         must be true, and is your word that the lost host is off and does not come back by itself:
@@ -326,8 +329,12 @@ def recover(host, fenced=False, tgt="*", tgt_type="glob", test=False, **rules):
     test
         true shows what would be done
 
+    called
+        what the lost host is called in shared pools, if that is neither its id nor what comes
+        before the first dot of it
+
     The rules are those of :py:func:`place`. ``recovered`` says where each VM is now, and from which
-    archive; ``left`` are those that are lost, with why.
+    archive, or with which ``pools``; ``left`` are those that are lost, with why.
 
     CLI Example:
 
@@ -338,7 +345,9 @@ def recover(host, fenced=False, tgt="*", tgt_type="glob", test=False, **rules):
     """
     with answer(__context__) as report:
         asked = asking(__salt__, tgt_type)
-        recovery = Recovery.of(host, asked, asking(__salt__, "list"), tgt, Claims(__opts__))
+        ask, store = asking(__salt__, "list"), Claims(__opts__)
+        declared = {"called": called, "pillar": __salt__["pillar.show_pillar"](host)}
+        recovery = Recovery.of(host, asked, ask, tgt, store, **declared)
         recovery.check(fenced=fenced)
         report |= recovery.carry_out(words(rules), test=test)
         unheard = (f"{each}: {why}" for each, why in recovery.silent.items())

@@ -34,6 +34,8 @@ class Master:
         self.context: dict[str, object] = {}
         self.runner: Any = salt.loader.runner(opts, whitelist=["geats"], context=self.context)
         self.runner["salt.execute"] = self.execute
+        self.pillars = {minion: {"geats": given} for minion, given in pillars.items()}
+        self.runner["pillar.show_pillar"] = lambda minion: self.pillars.get(minion, {})
         self.events: list[tuple[str, Any]] = []
         self.runner["event.send"] = lambda tag, data: self.events.append((tag, data))
 

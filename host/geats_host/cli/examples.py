@@ -188,6 +188,10 @@ EXAMPLES = {
     "status": ("geats status",),
     "stop": ("geats stop web01",),
     "strays": ("geats strays",),
+    "take": (
+        "geats take web01 --from host-a --dry-run",
+        "geats take web01 --from host-a --fenced",
+    ),
     "templates": (
         "geats templates list",
         "geats templates import debian",

@@ -48,7 +48,7 @@ THEMES: Themes = {
         "copies": ("publish",),
     },
     "Move VMs, and take them over": {
-        "moves": ("fetch", "send"),
+        "moves": ("fetch", "send", "take"),
         "copies": ("accept",),
         "adopt": (
             *("adopt", "import-lxc", "import-incus", "import-proxmox", "import-libvirt"),

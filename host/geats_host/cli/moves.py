@@ -1,6 +1,7 @@
 """The commands by which a VM moves between hosts: one fetches it, and the other one sends it."""
 
 import sys
+from typing import BinaryIO
 
 import click
 from returns.result import Failure
@@ -9,11 +10,13 @@ from geats_core.reading.sizes import format_size
 from geats_host.calls import reports
 from geats_host.cli import plan_view
 from geats_host.cli.copies import changes_of, set_option
-from geats_host.cli.plans import dry_run_option, show_or_apply
+from geats_host.cli.plans import apply_saved, dry_run_option, show_or_apply
 from geats_host.cli.session import FAILED, Session, in_session
+from geats_host.cli.specs import spec_in, spec_option
 from geats_host.moves import sending
 from geats_host.moves.fetch import Fetched, apply_fetch
 from geats_host.moves.fetch import fetch as planned_fetch
+from geats_host.moves.taking import take_over, taking
 
 
 @click.command()
@@ -61,7 +64,35 @@ def send(session: Session) -> None:
     sending.serve(session.host, sys.stdin.buffer, sys.stdout.buffer)
 
 
-COMMANDS = (fetch, send)
+@click.command()
+@click.argument("name")
+@click.option("--from", "from_", metavar="HOST", help="What the lost host is called in the pool.")
+@click.option("--fenced", is_flag=True, help="The word that it is off, and stays off.")
+@spec_option
+@dry_run_option
+@in_session
+def take(
+    session: Session,
+    name: str,
+    from_: str | None,
+    fenced: bool,
+    spec: BinaryIO | None,
+    dry_run: bool,
+) -> None:
+    """Take over a VM of a lost host, whose volumes are all in shared pools.
+
+    It is defined here as the configuration says, and 'geats start' starts it. Nothing is made anew,
+    copied or destroyed. --fenced is your word that the lost host is off, and does not come back by
+    itself: the VM would run twice.
+    """
+    found = taking(session.host, name, from_, spec_in(spec, (name,)), fenced=fenced or dry_run)
+    if dry_run:
+        session.answer({"would": found.told}, lambda: click.echo("\n".join(found.told)))
+    else:
+        apply_saved(session, take_over(session.host, found))
+
+
+COMMANDS = (fetch, send, take)
 
 
 def _sizes(found: Fetched) -> str:

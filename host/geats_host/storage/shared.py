@@ -201,6 +201,14 @@ class SharedPool:
         if has.identity != us.identity:
             raise HostError(f"{self.owners.root}: {has.host} has {vm} there")
 
+    def give_back(self, vm: str, to: Owner | None) -> None:
+        """Have it no more, as before it was taken: *to* has it again, or nobody."""
+        us = self.us.made()
+        if to is None:
+            self.owners.release(vm, us)
+        else:
+            self.owners.pass_on(vm, us, to)
+
     def vms(self) -> Mapping[str, Owner | None]:
         """Every VM that has volumes in the pool, whoever has it, and which host that is."""
         owners = self.owners.all()

@@ -1,4 +1,5 @@
-"""The VMs of a host that is lost, started on other hosts from their newest exports."""
+"""The VMs of a host that is lost, started on other hosts: with what they have in shared pools, or
+from their newest exports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,16 +7,19 @@ from typing import Any
 
 from returns.result import Success
 
-from geats_core.declared.placement_rules import parse_rules
+from geats_core.declared.placement_rules import Rules, parse_rules
 from geats_core.fleet.claiming import Holder, keys_of
 from geats_core.fleet.placement import Candidate, place, with_goal
 from geats_core.planning.goal import Goal, Target
 from geats_core.plans.codec import decode
+from geats_core.vm.parse import to_plain
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.for_salt.claims import Claims, hold
 from geats_host.for_salt.fleet import SILENT, Ask, Fleet, Report, answers, said_by
+from geats_host.for_salt.recovering.left_in_pools import Left
 
+TAKE = "geats.take"
 FENCED = (
     "fenced: must be true: say so only if {} is off, and does not come back by itself, or its VMs "
     "run twice"
@@ -44,10 +48,27 @@ class Recovery:
     silent: Mapping[str, str] = field(default_factory=dict)  # why other hosts do not answer
     elsewhere: Mapping[str, frozenset[str]] = field(default_factory=dict)  # who may have each VM
     found: dict[str, list[Found]] = field(default_factory=dict)  # the newest first, by VM
+    left: Left = field(default_factory=Left)  # what it has in shared pools
 
     @classmethod
-    def of(cls, lost: str, asked: Ask, ask: Ask, target: str, claims: Claims) -> "Recovery":
-        """Ask the hosts of *target*; each of them alone is asked by *ask*."""
+    def of(
+        cls,
+        lost: str,
+        asked: Ask,
+        ask: Ask,
+        target: str,
+        claims: Claims,
+        *,
+        called: str | None = None,
+        pillar: Mapping[str, Any] | None = None,
+    ) -> "Recovery":
+        """Ask the hosts of *target*; each of them alone is asked by *ask*.
+
+        *called* is what the lost host is called in shared pools; without it, that is its id, or
+        what comes before the first dot. *pillar* is that of the lost host.
+        """
+        names = {lost, lost.partition(".")[0]} if called is None else {called}
+        left = Left.of(names, asked, target, pillar or {})
         fleet = Fleet.asked(asked, target)
         elsewhere: dict[str, set[str]] = {}
         for known in answers(asked(target, "geats.elsewhere")).hosts.values():
@@ -55,8 +76,10 @@ class Recovery:
                 elsewhere.setdefault(vm, set()).add(host)
         vms = {vm for vm, owners in elsewhere.items() if lost in owners}
         vms |= {holder.vm for holder in claims.of(host=lost).values()}
+        vms |= left.seen.keys()
         return cls(
             lost=lost,
+            left=left,
             ask=ask,
             hosts=dict(fleet.hosts),
             claims=claims,
@@ -90,6 +113,8 @@ class Recovery:
         if there:
             raise Refused(f"is on {there[0]} already")
         self._check_is_nowhere(vm)
+        if vm in self.left.seen:
+            return self._taken_over(vm, accepted(parse_rules(rules)), test=test)
         if vm not in self.found:
             raise Refused("no host has an export of it")
         newest = self.found[vm][0].taken_s
@@ -105,11 +130,32 @@ class Recovery:
         self.hosts[host] = with_goal(self.hosts[host], goal)
         return told
 
+    def _taken_over(self, vm: str, rules: Rules, *, test: bool) -> Report:
+        """Have another host take over what is in shared pools, and start it."""
+        goal = Goal(name=vm, target=Target.RUNNING, spec=self.left.spec(vm))
+        spec, keys = self.left.spec(vm), keys_of(self.left.spec(vm))
+        host, called = self.left.host_for(goal, self.hosts, rules)
+        own = self.claims.of(vm)
+        self.claims.check(Holder(vm=vm, host=self.lost), [key for key in keys if key not in own])
+        plain = to_plain(spec)
+        if test:
+            said_by(self.ask, host, TAKE, vm, called, fenced=True, spec=plain, test=True)
+        else:
+            with self.claims.working_on(vm):
+                self.claims.move(vm, self.lost, host)
+                hold(self.claims, self.ask, Holder(vm=vm, host=host), keys)
+                said_by(self.ask, host, TAKE, vm, called, fenced=True, spec=plain)
+                said_by(self.ask, host, "geats.start", vm)
+        self.hosts[host] = with_goal(self.hosts[host], goal)
+        return {"host": host, "pools": sorted(self.left.seen[vm][host])}
+
     def _check_is_nowhere(self, vm: str) -> None:
         """Raise ``Refused`` if a host that was not heard may have it: it would run twice."""
         holders = {each.host for each in self.claims.of(vm).values()}
         others = holders - {self.lost}
-        if not holders:  # what the hosts were told may be old
+        if vm in self.left.seen:  # all see whose it is: nobody else can have its volumes
+            others -= self.hosts.keys()
+        elif not holders:  # what the hosts were told may be old
             others = {*self.silent, *self.elsewhere.get(vm, ())} - {self.lost} - self.hosts.keys()
         if others:
             raise Refused(f"{', '.join(sorted(others))} may have it, and was not heard")

@@ -1,0 +1,1 @@
+"""VMs of hosts that are lost, started elsewhere."""
