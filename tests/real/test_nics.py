@@ -1,6 +1,7 @@
 """Kinds of NICs of real containers, on what this kernel has; the others are in tests/vm."""
 
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from geats_host.drivers.lxc.driver import LxcDriver
 from geats_host.drivers.lxc.kernel import nics as live_nics
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest
+from geats_host.linux import network as of_host
 from tests.real.conftest import BRIDGE, sh, spec
 
 PARENT, CARD = "gtparent", "gtcard"
@@ -225,6 +227,52 @@ def test_what_somebody_changed_of_a_limit_is_seen(
     assert rate() == Rate(in_bytes=5_000_000_000)
     sh("tc", "qdisc", "del", "dev", "gtweb", "root")
     assert rate() == Rate()
-    want = spec(name, nics=[nic])
+    want = spec("rate", nics=[nic])
     driver.set_devices(name, SetDevices(want), {})
     assert rate() == Rate(in_bytes=1 << 20)
+
+
+SWITCH = """#!/bin/sh
+# Stands in for Open vSwitch, which the kernel may lack: its bridges are bridges of Linux here.
+echo "$*" >> {told}
+case "$*" in
+    *"add-port "*) for end; do :; done; ip link set dev "$end" master "$3" ;;
+    *"del-port "*) for end; do :; done; ip link set dev "$end" nomaster || true ;;
+esac
+"""
+
+
+def test_ports_of_open_vswitch_come_change_and_go_while_a_guest_runs(
+    driver: LxcDriver,
+    busybox_rootfs: Path,
+    bridge: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = tmp_path / "told"
+    (tmp_path / "ovs-vsctl").write_text(SWITCH.format(told=told))
+    (tmp_path / "ovs-vsctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(of_host, "open_vswitches", lambda: frozenset({BRIDGE}))
+    one = {"name": "eth0", "bridge": BRIDGE, "host_name": "gtone"}
+    two = {"name": "eth1", "bridge": BRIDGE, "host_name": "gttwo", "vlan": 7}
+    name = started(driver, busybox_rootfs, "ovs", one)
+    init = driver.info(name).pid
+    told.unlink(missing_ok=True)
+
+    two["addresses"] = ["10.77.0.12/24"]
+    driver.set_devices(name, SetDevices(spec("ovs", nics=[one, two])), {})
+    sh("ping", "-c1", "-W5", "10.77.0.12")
+    driver.set_devices(name, SetDevices(spec("ovs", nics=[{**one, "trunk": [8]}, two])), {})
+    driver.set_devices(name, SetDevices(spec("ovs", nics=[{**one, "trunk": [8]}])), {})
+    assert told.read_text().splitlines() == [
+        "--if-exists del-port gttwo",
+        f"--may-exist add-port {BRIDGE} gttwo",
+        "clear port gttwo tag trunks vlan_mode",
+        "set port gttwo vlan_mode=access tag=7",
+        "clear port gtone tag trunks vlan_mode",
+        "set port gtone vlan_mode=trunk trunks=8",
+        "--if-exists del-port gttwo",
+    ]
+    assert driver.info(name).pid == init
+    assert driver.facts.entries["nics"].live

@@ -173,7 +173,7 @@ def test_what_somebody_changed_of_vlans_and_limits_is_seen(
     limited = {"rate": {"in": "1MiB", "out": "2MiB"}, "host_name": "gttwo"}
     nics = [first, {"name": "eth1", "bridge": tagging, "trunk": [30], **limited}]
     name = started(driver, busybox_rootfs, "drift", *nics)
-    want = spec(name, nics=nics)
+    want = spec("drift", nics=nics)
 
     def runs() -> tuple[Nic, ...]:
         seen = driver.observe()[name].in_effect

@@ -14,16 +14,19 @@ from geats_core.reading.values import dataclass
 ATTACHED = frozenset({NicType.BRIDGE, NicType.VETH})  # types that come, go and change live
 # Keys of those types that change live; and values of ``type`` in plain data that say them.
 LIVE_KEYS = frozenset({"bridge", "host_name", "link", "mtu", "rate", "trunk", "vlan"})
+SWITCHES = "ovs-vsctl"  # tells Open vSwitch of ports
 SWITCH = "ovs-system"  # whose ports are those of all bridges of Open vSwitch
 LIVE_TYPES = frozenset({None, str(NicType.VETH)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BridgeFacts:
-    """What a port of a bridge has that says nothing else."""
+    """What a port of a bridge has that says nothing else; and which bridges are ``switches``, those
+    of Open vSwitch."""
 
     mtu: int = 1500
     vlan: int = 1
+    switches: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,22 +100,49 @@ def changing(
     end: str, wanted: str, old: Nic | None, nic: Nic, facts: BridgeFacts
 ) -> Iterable[Command]:
     """The commands on the host that make *nic* of *old*, whose *end* is to be called *wanted*."""
+    was_on_switch = old is not None and old.bridge in facts.switches
+    is_on_switch = nic.bridge in facts.switches
+    moved = old is None or old.bridge != nic.bridge or (was_on_switch and end != wanted)
+    if moved and was_on_switch:  # which knows its ports by their names
+        yield leaving(end)
     if end != wanted:
         yield ("ip", "link", "set", "dev", end, "down")  # kernels before 6.2 rename no other
         yield ("ip", "link", "set", "dev", end, "name", wanted)
-    moved = old is None or old.bridge != nic.bridge
-    if moved and nic.bridge:
+    if moved and is_on_switch:
+        if old is not None and not was_on_switch:
+            yield ("ip", "link", "set", "dev", wanted, "nomaster")
+        yield (SWITCHES, "--may-exist", "add-port", nic.bridge, wanted)
+    elif moved and nic.bridge:
         yield ("ip", "link", "set", "dev", wanted, "master", nic.bridge)
-    elif moved:
+    elif moved and not was_on_switch:
         yield ("ip", "link", "set", "dev", wanted, "nomaster")
     if old is None or old.mtu != nic.mtu:
         yield ("ip", "link", "set", "dev", wanted, "mtu", f"{nic.mtu or facts.mtu}")
-    yield from _tags(wanted, None if moved else old, nic, facts)
+    yield from (_tags_on_switch if is_on_switch else _tags)(
+        wanted, None if moved else old, nic, facts
+    )
     if old is None or old.rate != nic.rate:
         yield ("tc", "qdisc", "del", "dev", wanted, "root")
         yield ("tc", "qdisc", "del", "dev", wanted, "ingress")
         yield from limiting(wanted, nic.rate)
     yield ("ip", "link", "set", "dev", wanted, "down" if nic.link is Link.DOWN else "up")
+
+
+def leaving(end: str) -> Command:
+    """The command by which a switch has that port no more."""
+    return (SWITCHES, "--if-exists", "del-port", end)
+
+
+def _tags_on_switch(end: str, old: Nic | None, nic: Nic, _: BridgeFacts) -> Iterable[Command]:
+    """As liblxc says them to Open vSwitch; see VLAN Configuration in ovs-vswitchd.conf.db(5)."""
+    if old is not None and (old.vlan, old.trunk) == (nic.vlan, nic.trunk):
+        return
+    yield (SWITCHES, "clear", "port", end, "tag", "trunks", "vlan_mode")
+    tags = (f"tag={nic.vlan}",) if nic.vlan is not None else ()
+    trunks = (f"trunks={','.join(map(str, nic.trunk))}",) if nic.trunk else ()
+    mode = "native-untagged" if tags and trunks else "access" if tags else "trunk"
+    if tags or trunks:
+        yield (SWITCHES, "set", "port", end, f"vlan_mode={mode}", *tags, *trunks)
 
 
 def _tags(end: str, old: Nic | None, nic: Nic, facts: BridgeFacts) -> Iterable[Command]:

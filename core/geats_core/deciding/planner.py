@@ -197,6 +197,8 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
         _keep_off(draft, f"{goal.name} is not enabled")
     elif goal.target.says_power or goal.target in (Target.REBOOTED, Target.REINITIALISED):
         _power_to(draft, final, f"{goal.name} should be {final}")
+    elif draft.state.to_run and want.is_to_be_off:
+        _keep_off(draft, f"{goal.name} is declared off")
     elif draft.state.to_run:
         _power_to(draft, again(draft.state), LEFT_OFF)
     elif draft.state.to_freeze:

@@ -116,7 +116,7 @@ def _power_on(draft: Draft, *, restarting: bool) -> None:
     have = draft.state
     off = replace(have, power=Power.STOPPED)
     known = have.recorded or have.defined
-    may_start = restarting and (known is None or known.enabled)
+    may_start = restarting and (known is None or not known.is_to_be_off)
     starts = may_start and isinstance(after(Start(), off), Success)
     if have.power is Power.STUCK:
         starts = starts and have.in_effect is not None

@@ -152,9 +152,11 @@ def plan_restore(
     facts: HostFacts,
     data_loss: DataLoss = DataLoss.REFUSED,
     parts: Parts = Parts.ALL,
+    described: VMSpec | None = None,
 ) -> Checked[Plan]:
     """Roll the volumes of the VM back. A running VM is shut down, and started again.
 
+    It is left off if it is to be off, as it is *described* now, or else as it is recorded.
     Refused without permission to lose data. Unless *parts* is SOME, also refused if the snapshot
     lacks a volume (which otherwise stays as it is) or is not of one moment.
     """
@@ -168,22 +170,33 @@ def plan_restore(
         return Failure(found)
     match plan(Goal(name=name, target=Target.OFF), have, facts):
         case Success(off):
+            if (described or recorded).is_to_be_off:
+                return _back(off.steps, snapshot, have, recorded, stays_off=True)
             return _back(for_now(off.steps, have), snapshot, have, recorded)
         case Failure() as refused:
             return refused
 
 
-def _back(off: Iterable[Step], snapshot: str, have: Observation, spec: VMSpec) -> Checked[Plan]:
+def _back(
+    off: Iterable[Step],
+    snapshot: str,
+    have: Observation,
+    spec: VMSpec,
+    *,
+    stays_off: bool = False,
+) -> Checked[Plan]:
     """First *off*, then all that makes the VM what it was, and gives it the power it had."""
     draft = Draft(spec.name, have)
+    then = ", and it stays off, as it is described" if stays_off else ""
     for step in off:
-        draft.add(step.action, "its volumes can be rolled back only while it is off")
+        draft.add(step.action, f"its volumes can be rolled back only while it is off{then}")
     for seen in _own(have):
         if seen.snapshot(snapshot) is not None:
             action = RollbackVolume(seen.pool, seen.name, snapshot)
             draft.add(action, f"it should be as in snapshot {snapshot}")
     _as_defined(draft, spec)
-    _power_again(draft, have)
+    if not stays_off:
+        _power_again(draft, have)
     return draft.finished()
 
 

@@ -29,6 +29,7 @@ from geats_core.reading import fields
 from geats_core.reading.fields import boolean, text
 from geats_core.reading.mappings import options
 from geats_core.vm.observation import Observation
+from geats_core.vm.spec import VMSpec
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.planning.facts import facts_of
@@ -92,9 +93,18 @@ def restore(
     """
     called, parts, loss = _words(wanted, partial, allow_data_loss)
     have = host.whole(name)
-    made = accepted(plan_restore(name, called, have, _facts(host), loss, parts))
+    described = _described(host, name)
+    made = accepted(plan_restore(name, called, have, _facts(host), loss, parts, described))
     check_sharing(Goal(name=name, target=Target.OFF), host.observe_all(), [made])
     return saved_alone(host, have, made)
+
+
+def _described(host: Host, name: str) -> VMSpec | None:
+    """What the VM is described as, if that is right: it must not stand in the way of data."""
+    try:
+        return host.declared(name)
+    except Refused:
+        return None
 
 
 def delete(host: Host, name: str, wanted: object) -> SavedPlan:

@@ -338,6 +338,49 @@ def test_a_nic_that_changes_has_no_more_than_that_done() -> None:
     assert ("ip", "address", "add", "10.0.0.2/32", "dev", "eth0") in configuring(single, facts)
 
 
+def test_a_port_of_open_vswitch_changes_by_what_that_is_told() -> None:
+    plain = Nic(name="eth0", bridge="ovs", mac=MAC)
+    facts = BridgeFacts(switches=frozenset({"ovs", "ovs2"}))
+
+    def told(old: Nic | None, new: Nic, wanted: str = "e") -> list[str]:
+        commands = [" ".join(each) for each in changing("e", wanted, old, new, facts)]
+        return [each for each in commands if "mtu" not in each and not each.startswith("tc")][:-1]
+
+    clear = "ovs-vsctl clear port e tag trunks vlan_mode"
+    add = "ovs-vsctl --may-exist add-port ovs e"
+    assert told(None, plain) == [add, clear]
+    assert told(plain, plain) == []
+    assert told(plain, replace(plain, vlan=5)) == [
+        clear,
+        "ovs-vsctl set port e vlan_mode=access tag=5",
+    ]
+    assert told(plain, replace(plain, vlan=5, trunk=(7, 8)))[1:] == [
+        "ovs-vsctl set port e vlan_mode=native-untagged tag=5 trunks=7,8"
+    ]
+    assert told(plain, replace(plain, trunk=(7,)))[1:] == [
+        "ovs-vsctl set port e vlan_mode=trunk trunks=7"
+    ]
+    leave = "ovs-vsctl --if-exists del-port e"
+    assert told(plain, replace(plain, bridge="ovs2")) == [
+        leave,
+        add.replace("ovs e", "ovs2 e"),
+        clear,
+    ]
+    of_linux = replace(plain, bridge="br0")
+    assert told(plain, of_linux)[:2] == [leave, "ip link set dev e master br0"]
+    assert told(of_linux, plain) == ["ip link set dev e nomaster", add, clear]
+    unplugged = replace(plain, bridge="", type=NicType.VETH)
+    assert told(plain, unplugged)[0] == leave
+    assert "nomaster" not in f"{told(plain, unplugged)}"
+    assert told(plain, plain, "new") == [
+        leave,
+        "ip link set dev e down",
+        "ip link set dev e name new",
+        add.replace("ovs e", "ovs new"),
+        clear.replace(" e ", " new "),
+    ]
+
+
 def test_only_pairs_that_are_not_routed_change_live() -> None:
     costs = {"nics": EntryCost(live=LIVE_KEYS, types=LIVE_TYPES)}
     plain = {"name": "eth0", "bridge": "br0"}

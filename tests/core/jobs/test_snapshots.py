@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
+import pytest
 from returns.result import Failure, Success
 
 from geats_core import (
@@ -21,6 +23,7 @@ from geats_core import (
     Target,
     VMSnapshot,
     VMSpec,
+    after,
     explain,
     follow,
     name_at,
@@ -36,7 +39,9 @@ from geats_core import (
     to_plain,
 )
 from geats_core.jobs.snapshots import numbered
+from geats_core.planning.actions import Start
 from geats_core.planning.draft import WITHOUT_AGENT
+from geats_core.vm.spec import PowerWish
 
 FACTS = HostFacts(pools={"snap": PoolFacts(snapshots=True), "plain": PoolFacts()})
 
@@ -212,6 +217,37 @@ def test_a_frozen_vm_is_frozen_again_and_a_stuck_one_runs() -> None:
         "its volumes can be rolled back only while it is off"
     )
     assert restored(stuck)[-1] == "3. start web because it was on before"
+
+
+@pytest.mark.parametrize("off", [{"power": PowerWish.STOPPED}, {"enabled": False}])
+def test_what_is_to_be_off_stays_off(off: dict[str, Any]) -> None:
+    """As it is described now; if it is not described, as it was recorded."""
+    have = snapped(RUNNING)
+    assert have.recorded is not None
+    described = replace(have.recorded, **off)
+    for there, spec in (
+        (have, described),
+        (replace(have, recorded=described), None),
+        (replace(have, power=Power.STOPPED, in_effect=None, to_run=True), described),
+    ):
+        made = plan_restore(
+            "web", "monday", there, FACTS, DataLoss.ALLOWED, described=spec
+        ).unwrap()
+        assert not any(isinstance(step.action, Start) for step in made.steps)
+        state = there
+        for step in made.steps:
+            state = after(step.action, state).unwrap()
+        assert (state.power, state.to_run) == (Power.STOPPED, False)
+    assert "stays off, as it is described" in f"{restored(replace(have, recorded=described))}"
+    wanted = plan_restore(
+        "web",
+        "monday",
+        replace(have, recorded=described),
+        FACTS,
+        DataLoss.ALLOWED,
+        described=have.recorded,
+    ).unwrap()
+    assert isinstance(wanted.steps[-1].action, Start)
 
 
 def test_what_was_restored_has_started_once_it_is_ready_unless_it_was_frozen() -> None:

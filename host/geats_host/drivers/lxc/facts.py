@@ -10,7 +10,6 @@ from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import RootKind
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
-from geats_host.linux import network
 from geats_host.linux.subordinate_ids import allocatable, subordinate_ids
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
@@ -33,7 +32,6 @@ ENTRIES = {
     "devices": EntryCost(live=frozenset({"access", "optional"}), ordered=False),
     "nics": EntryCost(live=LIVE_KEYS, types=LIVE_TYPES),
 }
-OF_OPEN_VSWITCH = {"devices": ENTRIES["devices"]}  # its ports change with a restart
 
 
 def facts(options: Options) -> DriverFacts:
@@ -42,7 +40,7 @@ def facts(options: Options) -> DriverFacts:
         roots=DIRECTORIES,
         volumes=DIRECTORIES,
         costs=COSTS,
-        entries=OF_OPEN_VSWITCH if network.open_vswitches() else ENTRIES,
+        entries=ENTRIES,
         configures_nics=True,
         no_start=apparmor.no_start(),
         location=f"{options.path}",

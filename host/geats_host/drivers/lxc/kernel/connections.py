@@ -5,13 +5,12 @@ import shutil
 import socket
 from collections.abc import Iterable, Mapping
 
+from geats_core.containers.live_nics import SWITCHES
 from geats_core.containers.nics import Nic
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.spec import VMSpec
 from geats_host.linux import network
 from geats_host.linux.run import run
-
-OF_OPEN_VSWITCH = "ovs-vsctl"  # which liblxc runs to connect a NIC
 
 
 def problems(spec: VMSpec, runs: VMSpec | None) -> Iterable[Problem]:
@@ -24,8 +23,8 @@ def problems(spec: VMSpec, runs: VMSpec | None) -> Iterable[Problem]:
         if nic.parent and nic.parent not in there:
             why = f"there is no interface {nic.parent!r} on this host"
             yield Problem(f"{at}.parent", why, Code.UNKNOWN)
-        if nic.bridge in switches and not shutil.which(OF_OPEN_VSWITCH):
-            why = f"{nic.bridge} is of Open vSwitch, and {OF_OPEN_VSWITCH} is not installed"
+        if nic.bridge in switches and not shutil.which(SWITCHES):
+            why = f"{nic.bridge} is of Open vSwitch, and {SWITCHES} is not installed"
             yield Problem(f"{at}.bridge", why, Code.UNAVAILABLE)
         ports = nic.bridge in there and nic.bridge not in switches
         if ports and (key := _tag_key(nic)) and not filters_vlans(nic.bridge):

@@ -5,11 +5,12 @@ import socket
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from geats_core.containers.live_nics import BridgeFacts, attaching, changing, configuring
+from geats_core.containers.live_nics import BridgeFacts, attaching, changing, configuring, leaving
 from geats_core.containers.nic_lines import Command
 from geats_core.containers.nics import Nic, host_end
 from geats_host.drivers.lxc.kernel import connections, links
 from geats_host.errors import HostError
+from geats_host.linux import network
 from geats_host.linux.run import run
 
 MAY_FAIL = ("tc", "qdisc", "del")  # there may be no limit that goes
@@ -23,7 +24,7 @@ def bring(vm_name: str, pid: int, had: Sequence[Nic], has: Sequence[Nic]) -> Non
     for index, (old, nic) in pairs:
         alone = nic if old is None else old if nic is None else None
         if alone is not None:
-            _take_out(host_end(vm_name, index, alone))
+            _take_out(host_end(vm_name, index, alone), alone)
     for index, (old, nic) in pairs:
         if nic is not None and old is None:
             _attach(host_end(vm_name, index, nic), nic, pid)
@@ -32,8 +33,10 @@ def bring(vm_name: str, pid: int, had: Sequence[Nic], has: Sequence[Nic]) -> Non
             _change(known, wanted, old, nic, pid)
 
 
-def _take_out(end: str) -> None:
+def _take_out(end: str, nic: Nic) -> None:
     """Both ends are gone then; one that an earlier try left half done as well."""
+    if nic.bridge in network.open_vswitches():
+        _run(leaving(end))
     if links.is_there(end):
         run(("ip", "link", "delete", "dev", end))
 
@@ -74,13 +77,15 @@ def _end_of(nic: Nic, pid: int) -> str:
 
 def _bridge_facts(nic: Nic, end: str) -> BridgeFacts:
     """The MTU is that of the bridge, or what it is without the port *end*, if that is more."""
+    switches = network.open_vswitches()
     if not nic.bridge:
-        return BridgeFacts()
+        return BridgeFacts(switches=switches)
     ports = [each for each in _links("master", nic.bridge) if each["ifname"] != end]
     others = min((int(f"{each['mtu']}") for each in ports), default=BridgeFacts().mtu)
     (bridge,) = _links("dev", nic.bridge)
     tag = connections.details(nic.bridge).get("vlan_default_pvid", 1)
-    return BridgeFacts(mtu=max(others, int(f"{bridge['mtu']}")), vlan=int(f"{tag}"))
+    mtu = max(others, int(f"{bridge['mtu']}"))
+    return BridgeFacts(mtu=mtu, vlan=int(f"{tag}"), switches=switches)
 
 
 def _links(*which: str) -> list[dict[str, object]]:
