@@ -62,11 +62,12 @@ def locked(host: Host, planned: SavedPlan) -> Iterator[None]:
     with ExitStack() as locks:
         for name in sorted(set(_to_lock(made.steps))):  # in one order for all
             locks.enter_context(host.locks.operation(name))
-        seen = _reserve(host, planned, locks)
-        _check_configured(host, made.steps)
-        check_sources(host, made.steps, planned.observations)  # they may have changed too
-        if host.registry.outdated() is None:
-            _remember(host, planned, seen)
+        with host.registry.read_at_once():
+            seen = _reserve(host, planned, locks)
+            _check_configured(host, made.steps)
+            check_sources(host, made.steps, planned.observations)  # they may have changed too
+            if host.registry.outdated() is None:
+                _remember(host, planned, seen)
         yield
 
 

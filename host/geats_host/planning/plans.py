@@ -4,9 +4,10 @@ Every function here takes the ``Host``, only looks at it, and raises ``Refused``
 such plan. ``engine.apply_plan`` carries plans out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from geats_core.deciding.planner import plan
 from geats_core.declared.policy import HostPolicy
@@ -44,7 +45,23 @@ if TYPE_CHECKING:
 else:
     placement = later("geats_core.fleet.placement")
 
+P = ParamSpec("P")
 
+
+def _reading_at_once(
+    make: Callable[Concatenate[Host, P], SavedPlan],
+) -> Callable[Concatenate[Host, P], SavedPlan]:
+    """Have the registry opened once for all that *make* asks of it."""
+
+    @wraps(make)
+    def made(host: Host, /, *args: P.args, **kwargs: P.kwargs) -> SavedPlan:
+        with host.registry.read_at_once():
+            return make(host, *args, **kwargs)
+
+    return made
+
+
+@_reading_at_once
 def plan_vm(host: Host, goal: Goal, have: Observation | None = None) -> SavedPlan:
     """The plan that brings one VM to *goal*; what other VMs have it must not take."""
     have = host.observe(goal.name) if have is None else have
@@ -58,6 +75,7 @@ def plan_vm(host: Host, goal: Goal, have: Observation | None = None) -> SavedPla
     return _saved_alone(together.of_vm, have)
 
 
+@_reading_at_once
 def plan_alone(host: Host, goal: Goal, have: Observation) -> SavedPlan:
     """The same, whatever other VMs there are."""
     look, seen = facts_by_driver(host), {goal.name: have}
@@ -90,6 +108,7 @@ def plan_vms(
     return made
 
 
+@_reading_at_once
 def plan_wishes(host: Host, wishes: Wishes) -> SavedPlan:
     """The plan for the VMs that are named, else for the whole host.
 
