@@ -54,6 +54,19 @@ class LxdImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LxdDisk:
+    """An image of a virtual machine of LXD or Incus: one tarball, or metadata and disk apart.
+
+    The disk is in the format qcow2, in a tarball as ``rootfs.img``.
+    """
+
+    path: str
+    sha256: str | None = None
+    rootfs: str | None = None
+    rootfs_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Simplestreams:
     """The newest image with an alias on a server; *sha256* names the one rootfs that will do.
 
@@ -105,7 +118,7 @@ class DiskDownload:
 
 
 Disk: TypeAlias = DiskFile | DiskDownload
-Source: TypeAlias = Files | OciImage | LxdImage | Simplestreams | Build | Disk
+Source: TypeAlias = Files | OciImage | LxdImage | LxdDisk | Simplestreams | Build | Disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +133,7 @@ class Template:
     def root_kind(self) -> RootKind:
         """Whether it is a tree of files or a disk image: its declaration says so."""
         match self.source:
-            case DiskFile() | DiskDownload():
+            case DiskFile() | DiskDownload() | LxdDisk():
                 return RootKind.DISK
             case Simplestreams(root_kind=kind):
                 return kind
@@ -202,7 +215,9 @@ _oci = _or_path(_oci_mapping)
 
 @of_mapping
 def _image_mapping(read: Reader) -> Checked[Source | None]:
-    image = LxdImage(
+    root_kind = read.take("kind", _root_kind, RootKind.TREE)
+    type_: type[LxdImage | LxdDisk] = LxdDisk if root_kind is RootKind.DISK else LxdImage
+    image = type_(
         path=read.need("path", fields.absolute_path, "/"),
         sha256=read.take("sha256", fields.sha256, None),
         rootfs=read.take("rootfs", fields.absolute_path, None),
@@ -291,7 +306,7 @@ Types: TypeAlias = type[Source] | tuple[type[Source], ...]
 SOURCES: dict[str, tuple[Types, Callable[[Reader, str], Source | None]]] = {
     "path": (Files, _path),
     "oci": (OciImage, _under_key(_oci)),
-    "image": (LxdImage, _under_key(_image)),
+    "image": ((LxdImage, LxdDisk), _under_key(_image)),
     "simplestreams": (Simplestreams, _under_key(_simplestreams)),
     "build": (Build, _under_key(_build)),
     "disk": ((DiskFile, DiskDownload), _under_key(_disk)),

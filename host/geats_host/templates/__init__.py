@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geats_core.declared.template import Build, DiskDownload, Simplestreams, Template, kind
+from geats_core.declared.template import Build, DiskDownload, LxdDisk, Simplestreams, Template, kind
 from geats_core.reading.checked import Problem
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
@@ -70,9 +70,9 @@ def remember_sound(template: Template, store: Store) -> None:
 
 
 def make_ready(template: Template, store: Store, *, refresh: bool = False) -> None:
-    """Download or build the template, unless that was done already; with *refresh*, do it again."""
+    """Download, unpack or build the template, unless that was done; with *refresh*, do it again."""
     match template.source:
-        case Simplestreams() | Build() | DiskDownload() as source:
+        case Simplestreams() | Build() | DiskDownload() | LxdDisk(rootfs=None) as source:
             with store.in_use(), _named(template):
                 sources.ready(source, store, refresh=refresh)
         case _:

@@ -10,7 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from geats_core.declared.template import DiskDownload, DiskFile, DiskFormat, Simplestreams, Source
+from geats_core.declared.template import (
+    DiskDownload,
+    DiskFile,
+    DiskFormat,
+    LxdDisk,
+    Simplestreams,
+    Source,
+)
 from geats_core.foreign.simplestreams import Form
 from geats_core.planning.offers import Offer
 from geats_core.reading.sizes import format_size
@@ -19,7 +26,7 @@ from geats_host.lazy import later
 from geats_host.linux import qemu_img
 from geats_host.linux.disks import write_disk
 from geats_host.streams import meters
-from geats_host.templates import simplestreams
+from geats_host.templates import lxd_disk, simplestreams
 from geats_host.templates.digests import sha256_of
 from geats_host.templates.disk_images import Image, problems_of_image, size_of
 from geats_host.templates.store import Store, record_name
@@ -50,9 +57,11 @@ def problems(source: DiskFile | DiskDownload, store: Store) -> tuple[str, ...]:
 def problems_of_header(source: Source, store: Store) -> tuple[str, ...]:
     """What the header of an image tells that is wrong, if this host has it."""
     match source:
-        case DiskDownload() | Simplestreams() if kept(store, _record_of(source)) is None:
+        case DiskDownload() | Simplestreams() | LxdDisk(rootfs=None) if (
+            kept(store, _record_of(source)) is None
+        ):
             return ()
-        case DiskFile(path=path) if not os.path.lexists(path):
+        case DiskFile(path=path) | LxdDisk(rootfs=str(path)) if not os.path.lexists(path):
             return ()  # as where a configuration is only checked
         case _:
             return _problems(source, image_of(source, store), None)
@@ -105,9 +114,11 @@ def image_of(source: Source, store: Store) -> Image:
     match source:
         case DiskFile(path=path, format=format_):
             return Image(Path(path), format_)
+        case LxdDisk(rootfs=str(rootfs)):
+            return Image(Path(rootfs), DiskFormat.QCOW2)
         case DiskDownload(format=format_):
             pass
-        case Simplestreams():
+        case Simplestreams() | LxdDisk():
             format_ = DiskFormat.QCOW2
         case _:
             raise AssertionError("a tree is no disk image")
@@ -117,10 +128,16 @@ def image_of(source: Source, store: Store) -> Image:
     return Image(store.blob(found[1]), format_)
 
 
-def _record_of(source: DiskDownload | Simplestreams) -> str:
-    if isinstance(source, DiskDownload):
-        return record_of(source)
-    return simplestreams.record_of(source)
+def _record_of(source: DiskDownload | Simplestreams | LxdDisk) -> str:
+    match source:
+        case DiskDownload():
+            return record_of(source)
+        case LxdDisk():
+            return lxd_disk.record_of(source)
+        case Simplestreams():
+            return simplestreams.record_of(source)
+        case _:
+            assert_never(source)
 
 
 def install(

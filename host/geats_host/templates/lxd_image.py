@@ -62,7 +62,7 @@ def _problems_of_image(source: LxdImage) -> tuple[str, ...]:
         return found
     try:
         inside = tuple(members(source.path))
-        found = tuple(_problems_of_metadata(source.path, inside))
+        found = tuple(problems_of_metadata(source.path, inside))
         if source.rootfs is None and not _has_rootfs(inside):
             found += (f"must have a rootfs: {source.path!r}",)
     except HostError as error:
@@ -79,9 +79,9 @@ def _problems_of_rootfs(path: str, sha256: str | None) -> tuple[str, ...]:
     return problems_of_archive(path, sha256)
 
 
-def _problems_of_metadata(path: str, inside: Iterable[Member]) -> Iterator[str]:
+def problems_of_metadata(path: str, inside: Iterable[Member]) -> Iterator[str]:
     """Of the entry that is found first, which is the one that is read."""
-    found = [each for each in inside if _plain(each.name) == METADATA]
+    found = [each for each in inside if plain(each.name) == METADATA]
     if not found or found[0].kind != "-":
         yield f"must have a {METADATA}: {path!r}"
     elif found[0].size_bytes > LARGEST_METADATA:
@@ -116,10 +116,10 @@ def _has_rootfs(inside: Iterable[Member]) -> bool:
 
 
 def _is_below_rootfs(member: Member) -> bool:
-    return _plain(member.name).startswith(f"{ROOTFS}/")
+    return plain(member.name).startswith(f"{ROOTFS}/")
 
 
-def _plain(name: bytes) -> str:
+def plain(name: bytes) -> str:
     return os.fsdecode(name.removeprefix(b"./"))
 
 

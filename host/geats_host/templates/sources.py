@@ -10,6 +10,7 @@ from geats_core.declared.template import (
     DiskDownload,
     DiskFile,
     Files,
+    LxdDisk,
     LxdImage,
     OciImage,
     Simplestreams,
@@ -33,15 +34,16 @@ from geats_host.templates.stored_layers import (
 )
 
 if TYPE_CHECKING:
-    from geats_host.templates import build, disks, lxd_image, oci, simplestreams
+    from geats_host.templates import build, disks, lxd_disk, lxd_image, oci, simplestreams
 else:  # most hosts have one kind
     build = later("geats_host.templates.build")
     disks = later("geats_host.templates.disks")
+    lxd_disk = later("geats_host.templates.lxd_disk")
     lxd_image = later("geats_host.templates.lxd_image")
     oci = later("geats_host.templates.oci")
     simplestreams = later("geats_host.templates.simplestreams")
 
-Fetched: TypeAlias = Simplestreams | Build | DiskDownload
+Fetched: TypeAlias = Simplestreams | Build | DiskDownload | LxdDisk
 
 
 def problems(source: Source, store: Store) -> Iterable[tuple[str, str]]:
@@ -54,6 +56,8 @@ def problems(source: Source, store: Store) -> Iterable[tuple[str, str]]:
             return ((key, message) for message in oci.problems(source, store))
         case LxdImage():
             return lxd_image.problems(source)
+        case LxdDisk():
+            return lxd_disk.problems(source, store)
         case Simplestreams():
             return ((key, message) for message in simplestreams.problems(source, store))
         case Build():
@@ -77,7 +81,7 @@ def layers(source: Source, store: Store) -> Iterator[tuple[Layer, ...]]:
             yield (lxd_image.layer(source),)
         case Simplestreams() | Build():
             yield (kept_layer(store, ready(source, store)),)
-        case DiskFile() | DiskDownload():
+        case DiskFile() | DiskDownload() | LxdDisk():
             raise AssertionError("a disk image has no layers")
         case _:
             assert_never(source)
@@ -97,7 +101,9 @@ def content(source: Source, store: Store) -> str:
             return lxd_image.content(source)
         case DiskFile(path=path, format=format_):
             return f"disk:{format_}:{sha256_of(path)}"
-        case Simplestreams() | Build() | DiskDownload():
+        case LxdDisk(path=path, rootfs=str(rootfs)):
+            return f"image:{sha256_of(path)}:{sha256_of(rootfs)}"
+        case Simplestreams() | Build() | DiskDownload() | LxdDisk():
             record = record_of(source)
             return content_of_kept(None if record is None else kept(store, record))
         case _:
@@ -105,7 +111,7 @@ def content(source: Source, store: Store) -> str:
 
 
 def ready(source: Fetched, store: Store, *, refresh: bool = False) -> StoredLayer:
-    """Download or build it, unless that was done; with *refresh*, also what was is looked for."""
+    """Download, unpack or build it, unless that was done; with *refresh*, look for what is new."""
     match source:
         case Simplestreams():
             return simplestreams.ready(source, store, refresh=refresh)
@@ -113,6 +119,8 @@ def ready(source: Fetched, store: Store, *, refresh: bool = False) -> StoredLaye
             return build.ready(source, store, refresh=refresh)
         case DiskDownload():
             return disks.ready(source, store, refresh=refresh)
+        case LxdDisk():
+            return lxd_disk.ready(source, store, refresh=refresh)
         case _:
             assert_never(source)
 
@@ -126,6 +134,8 @@ def record_of(source: Source) -> str | None:
             return build.record_of(source)
         case DiskDownload():
             return disks.record_of(source)
+        case LxdDisk(rootfs=None):
+            return lxd_disk.record_of(source)
         case _:
             return None
 

@@ -104,6 +104,14 @@ def text_of_member(path: str, name: str) -> str:
     return run([*argv, f"--file={path}", "--", name], timeout_s=TIMEOUT_S)
 
 
+def extract_file(path: str, name: str, folder: Path, at_most: int) -> None:
+    """Put the first entry of that name, a file of so many bytes at most, into an empty folder."""
+    limits = ["prlimit", f"--fsize={at_most}", "--"]
+    options = ["--extract", "--occurrence=1", "--no-same-owner", f"--directory={folder}"]
+    argv = [*limits, *READ, *(_decompressor(path) or ()), *options, f"--file={path}", "--", name]
+    run(argv, timeout_s=TIMEOUT_S, ends_with_us=True)
+
+
 def unpack(
     archive: str, target: Path, *, below: str = "", options: Sequence[str] = (THROUGH_LINKS,)
 ) -> None:

@@ -16,6 +16,7 @@ from geats_core.declared.template import (
     DiskDownload,
     DiskFile,
     Files,
+    LxdDisk,
     LxdImage,
     OciImage,
     Simplestreams,
@@ -267,6 +268,8 @@ def _origin(source: Source) -> str:
     match source:
         case Files(path=path) | OciImage(path=path) | LxdImage(path=path) | DiskFile(path=path):
             return path
+        case LxdDisk(path=path, rootfs=rootfs):
+            return rootfs or path
         case DiskDownload(url=url):
             return url
         case Simplestreams(url=url, alias=alias):

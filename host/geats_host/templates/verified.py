@@ -28,6 +28,7 @@ from geats_core.declared.template import (
     DiskDownload,
     DiskFile,
     Files,
+    LxdDisk,
     LxdImage,
     OciImage,
     Simplestreams,
@@ -111,9 +112,9 @@ def _paths_of(source: Source, store: Store) -> Iterator[str]:
     match source:
         case Files(path=path) | OciImage(path=path) | DiskFile(path=path):
             yield path
-        case LxdImage(path=path, rootfs=rootfs):
+        case LxdImage(path=path, rootfs=rootfs) | LxdDisk(path=path, rootfs=str(rootfs)):
             yield from filter(None, (path, rootfs))
-        case Simplestreams() | Build() | DiskDownload():
+        case Simplestreams() | Build() | DiskDownload() | LxdDisk():
             record = sources.record_of(source)
             found = None if record is None else kept(store, record)
             if found is None:

@@ -9,6 +9,7 @@ from geats_core.declared.template import (
     DiskFile,
     DiskFormat,
     Files,
+    LxdDisk,
     LxdImage,
     OciImage,
     Simplestreams,
@@ -60,6 +61,14 @@ SOURCES: list[tuple[dict[str, object], Source]] = [
     (
         {"simplestreams": {"url": "https://images.example", "alias": "a", "kind": "disk"}},
         Simplestreams(url="https://images.example", alias="a", root_kind=RootKind.DISK),
+    ),
+    (
+        {"image": {"path": "/i", "kind": "disk", "sha256": DIGEST}},
+        LxdDisk(path="/i", sha256=DIGEST),
+    ),
+    (
+        {"image": {"path": "/i", "kind": "disk", "rootfs": "/r", "rootfs_sha256": DIGEST}},
+        LxdDisk(path="/i", rootfs="/r", rootfs_sha256=DIGEST),
     ),
     (
         {"disk": {"path": "/d", "format": "raw"}},

@@ -91,6 +91,22 @@ def test_what_a_machine_remembers_is_in_archives_and_its_tpm_in_no_other_vm(
     assert left == []
 
 
+def test_a_snapshot_brings_back_what_the_machine_remembered(tmp_path: Path) -> None:
+    ground = Ground(tmp_path, "qcow2")
+    ground.change(NAME, hardware={"firmware": "uefi", "tpm": True}, shutdown_timeout=1)
+    ground.to(Target.RUNNING)
+    ground.to(Target.STOPPED)
+    apply_plan(ground.host, snapshots.snapshot(ground.host, NAME, "monday")).unwrap()
+    known = memory(NAME)
+    assert {*known} == {".fd", ".permall"}
+    for file in (*NVRAM.glob(f"{NAME}_*"), *TPMS.glob(f"{uuid(NAME)}/*/*.permall")):
+        file.write_bytes(b"other" + file.read_bytes()[5:])
+    restore = snapshots.restore(ground.host, NAME, "monday", allow_data_loss=True)
+    apply_plan(ground.host, restore).unwrap()
+    assert memory(NAME) == known
+    end(ground)
+
+
 def _die(driver: LibvirtDriver, *about: object) -> None:
     raise Killed
 
