@@ -12,9 +12,10 @@ libvirt: Any = import_module("libvirt")  # it has no types
 of_geats: Any = import_module("of_geats")  # beside this one
 seeing: Any = import_module("seeing")
 
-UNDEFINE = (
-    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+ONLY_SAVED = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+WITHOUT_NVRAM = ONLY_SAVED | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+ALL = (
+    WITHOUT_NVRAM
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 )
@@ -118,8 +119,20 @@ def undefine(host: Connection, request: Request) -> Answer:
     of_geats.check_ours(domain)
     if domain.isActive():
         raise of_geats.Refused("it runs: it cannot be undefined")
-    domain.undefineFlags(UNDEFINE)
+    _undefine(domain)
     return {}
+
+
+def _undefine(domain: Any) -> None:
+    """With all that the daemon has a word for: that of Xen, for example, keeps no NVRAM."""
+    for flags in (ALL, WITHOUT_NVRAM, ONLY_SAVED):
+        try:
+            domain.undefineFlags(flags)
+        except libvirt.libvirtError as error:
+            if flags == ONLY_SAVED or error.get_error_code() not in of_geats.UNSUPPORTED:
+                raise
+        else:
+            return
 
 
 def renew(host: Connection, request: Request) -> Answer:

@@ -60,10 +60,20 @@ def shutdown(host: Connection, request: Request) -> Answer:
         if now >= asks:
             asks = now + ASKS_YOUNG_S
             with suppress(libvirt.libvirtError):  # it ended just now, or cannot be asked
-                domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+                _press(domain)
                 asks = now + (ASKS_YOUNG_S if domain.info()[4] < YOUNG_NS else ASKS_S)
         time.sleep(LOOKS_S)
     return {"forced": False}
+
+
+def _press(domain: Domain) -> None:
+    """The power button, or what else a daemon has for it that knows of no such thing."""
+    try:
+        domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in of_geats.UNSUPPORTED:
+            raise
+        domain.shutdown()
 
 
 def stop(host: Connection, request: Request) -> Answer:
