@@ -78,7 +78,8 @@ def _check_foreign(name: str, seen: Mapping[str, Observation]) -> None:
     if have is None:
         foreign = {each for each, there in seen.items() if there.foreign}
         known = unknown("name", "container or domain", name, foreign)
-        raise Refused(f"{known}: the option path of the driver lxc says where containers are")
+        where = "the option path of a driver lxc says where containers are, and uri of one of"
+        raise Refused(f"{known}: {where} libvirt which domains it sees")
     if not have.foreign:
         raise Refused(f"{name}: is managed by geats already")
 

@@ -58,7 +58,7 @@ def remove(
 @volumes.command()
 @click.argument("name")
 @click.argument("volume")
-@click.option("--mount", metavar="PATH", help="Where a container sees it.")
+@click.option("--mount", metavar="PATH", help="Where the guest has it mounted.")
 @pool_option
 @yes_option
 @dry_run_option
