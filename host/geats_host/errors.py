@@ -1,13 +1,13 @@
 """Trouble with the host: raised by adapters, turned into a value in one place (``apply``)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from returns.result import Failure, Success
 
-from geats_core.reading.checked import Checked, Code, Problem, said_once, unknown
+from geats_core.reading.checked import Checked, Code, Problem, unknown
 from geats_core.reading.mappings import printable
 
 T = TypeVar("T")
@@ -34,7 +34,15 @@ class Refused(Exception):
     def __init__(self, *problems: object) -> None:
         self.problems = tuple(map(str, problems))
         self.found = tuple(map(problem_of, problems))
-        super().__init__("\n".join(said_once(self.problems)))
+        super().__init__("\n".join(_for_people(self.problems)))
+
+
+def _for_people(problems: Sequence[str]) -> Sequence[str]:
+    if len(problems) < 2:
+        return problems
+    from geats_core.plans.said_once import said_once  # most commands are not refused
+
+    return said_once(problems)
 
 
 class Busy(Refused):

@@ -24,6 +24,8 @@ OF_ALL = frozenset(
 ACCESS = re.compile("(?=.)r?w?m?")
 BELOW = "/dev/"
 PATH = re.compile(r"/dev(/[A-Za-z0-9_:][A-Za-z0-9_.:@+-]*)+")
+# What LXC makes or mounts in each guest's /dev: see lxc.container.conf(5), lxc.autodev.
+OWN = frozenset({"console", "full", "null", "ptmx", "pts", "random", "tty", "urandom", "zero"})
 EVERY = "a"  # all devices, in a rule
 OPPOSITE = {"devices.allow": "devices.deny", "devices.deny": "devices.allow"}
 NOTHING_SEEN: Mapping[str, "Nodes"] = {}
@@ -65,11 +67,15 @@ _path = fields.matching(PATH, "a path below /dev such as /dev/net/tun")
 @of_mapping
 def _device(read: Reader) -> Checked[Device]:
     source = read.need("source", _path, "")
+    mount = read.take("mount", _path, source)
+    if mount != source and mount.removeprefix(BELOW) in OWN:
+        why = f"each guest has its own {mount}, which {source} would be instead of"
+        read.problems.append(Problem(read.at("mount"), why))
     return read.done(
         Device(
             name="",
             source=source,
-            mount=read.take("mount", _path, source),
+            mount=mount,
             access=read.take("access", _access, ALL),
             optional=read.take("optional", fields.boolean, False),
         )

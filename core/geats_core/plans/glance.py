@@ -44,7 +44,8 @@ from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import THIS_HOST, nothing_to_do, short_notes, single
 from geats_core.plans.field_changes import differences_of
 from geats_core.plans.plan_files import SavedPlan
-from geats_core.reading.checked import said_once, some_of
+from geats_core.plans.said_once import said_once
+from geats_core.reading.checked import some_of
 from geats_core.reading.sizes import format_size
 from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation

@@ -18,18 +18,6 @@ MOST_LISTED = 50  # up to so many names are all listed in a problem
 MOST_BESIDE = 20  # and so many keys beside the one that was perhaps meant
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 LARGEST_SHOWN_BITS = 256
-# What follows the name of a VM in a path: the keys of a VM, and what is seen of one.
-KEYS = frozenset(
-    (
-        *("after", "apparmor", "autostart", "binds", "by_hand", "capabilities", "cpus", "defined"),
-        *("devices", "dns", "driver", "enabled", "hostname", "idmap", "in_effect", "includes"),
-        *("init", "keyring", "tmpfs", "hooks", "raw"),
-        *("locked", "memory", "metadata", "missing", "mount_auto", "name", "nesting", "nics"),
-        *("no_new_privileges", "oom_score", "power", "privileged", "processes", "profile"),
-        *("recorded", "rlimits", "seccomp", "selinux", "shared_volumes", "shutdown_timeout"),
-        *("snapshot", "sysctls", "target", "template", "transient", "volumes"),
-    )
-)
 
 
 class Code(StrEnum):
@@ -97,32 +85,6 @@ def problems_of(*results: Checked[object]) -> Problems:
 def within(path: str, found: Iterable[Problem]) -> Problems:
     """*found*, with paths that continue *path*."""
     return tuple(Problem(f"{path}.{each.path}", each.message, each.code) for each in found)
-
-
-def said_once(problems: Iterable[str]) -> list[str]:
-    """Problems as lines for people: what is wrong with several VMs is said once, and names them.
-
-    Such as ``web01, web02: volumes[root].pool: the pool 'fast' is not available``.
-    """
-    alike: dict[tuple[str, str], dict[str, str]] = {}
-    for each in problems:
-        path, _, message = each.partition(": ")
-        name, within = _divided(path)
-        alike.setdefault((within, message), {}).setdefault(name, each)
-    return [
-        f"{', '.join(whole)}: {each[len(name) + 1 :].lstrip()}" if len(whole) > 1 else each
-        for whole in alike.values()
-        for name, each in [next(iter(whole.items()))]
-    ]
-
-
-def _divided(path: str) -> tuple[str, str]:
-    """The name of a VM, in which there may be dots, and the rest of a path that begins with it."""
-    parts = path.split(".")
-    for at, part in enumerate(parts[1:], start=1):
-        if part.partition("[")[0] in KEYS:
-            return ".".join(parts[:at]), ".".join(parts[at:])
-    return path, ""
 
 
 def gather(results: Iterable[Checked[T]]) -> Checked[tuple[T, ...]]:

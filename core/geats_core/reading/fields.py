@@ -42,6 +42,18 @@ VM_NAME = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*"
 )
 INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+OF_ALL_INTERFACES = "the kernel has settings by this name, of no interface"
+NO_INTERFACES: Mapping[str, str] = {
+    "lo": "each network has an interface of this name, which is its own",
+    "all": OF_ALL_INTERFACES,
+    "default": OF_ALL_INTERFACES,
+}
+NO_MOUNTS: Mapping[str, str] = {
+    "/": "the root of a guest is the volume root",
+    "/dev": "the devices of the guest are there, which would be hidden",
+    "/proc": "the processes of the guest are there, which would be hidden",
+    "/sys": "what the kernel tells the guest is there, which would be hidden",
+}
 MAC = re.compile(r"[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}")
 KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MOUNT = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9_.@+-]*)+")
@@ -114,11 +126,27 @@ def vm_name(path: str, raw: object) -> Checked[str]:
     return _vm_name(path, raw)
 
 
-interface = matching(INTERFACE, "an interface name of 1 to 15 letters, digits, '.', '_' and '-'")
+_interface = matching(INTERFACE, "an interface name of 1 to 15 letters, digits, '.', '_' and '-'")
 key_name = matching(KEY, "a name of up to 64 letters, digits and underscores")
-mount = matching(MOUNT, "an absolute path of plain letters, digits and ._@+- without '.' or '..'")
+_mount = matching(MOUNT, "an absolute path of plain letters, digits and ._@+- without '.' or '..'")
 domain = matching(DOMAIN, "a domain name")
 sha256 = matching(SHA256, "64 lower-case hexadecimal digits")
+
+
+@taking({**_interface.schema(), "not": {"enum": [*NO_INTERFACES]}})
+def interface(path: str, raw: object) -> Checked[str]:
+    """The name of an interface that can be made: not one that means another thing."""
+    if isinstance(raw, str) and raw in NO_INTERFACES:
+        return problem(path, f"cannot be {raw!r}: {NO_INTERFACES[raw]}")
+    return _interface(path, raw)
+
+
+@taking({**_mount.schema(), "not": {"enum": [*NO_MOUNTS]}})
+def mount(path: str, raw: object) -> Checked[str]:
+    """Where something is mounted in a guest: not where the guest needs what is there anyway."""
+    if isinstance(raw, str) and raw in NO_MOUNTS:
+        return problem(path, f"cannot be {raw!r}: {NO_MOUNTS[raw]}")
+    return _mount(path, raw)
 
 
 _hostname = matching(HOSTNAME, "a domain name")

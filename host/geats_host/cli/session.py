@@ -13,11 +13,11 @@ from typing import NoReturn
 import click
 
 from geats_core.declared.config import HostConfig, parse_config
+from geats_core.plans.said_once import said_once
 from geats_core.reading.checked import (
     Code,
     Problem,
     problem_to_plain,
-    said_once,
 )
 from geats_host.errors import Busy, HostError, Refused, accepted
 from geats_host.host import Host

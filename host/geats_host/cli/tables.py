@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import click
 
-from geats_core.reading.checked import Problem, problem_from_plain, said_once
+from geats_core.plans.said_once import said_once
+from geats_core.reading.checked import Problem, problem_from_plain
 from geats_host.cli.lists import head, show_table, styled, word_of
 
 COLUMNS = (  # of the VMs, those that matter most first

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import click
 
-from geats_core.reading.checked import problem_from_plain, said_once
+from geats_core.plans.said_once import said_once
+from geats_core.reading.checked import problem_from_plain
 from geats_core.requests.vm_filter import ListedPower
 from geats_host.calls import inventory
 from geats_host.cli import tables

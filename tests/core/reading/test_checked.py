@@ -3,9 +3,8 @@
 import pytest
 
 from geats_core.planning.costs import Impact
-from geats_core.reading.checked import KEYS, Problem, absent, said_once, shown, unknown
+from geats_core.reading.checked import Problem, absent, shown, unknown
 from geats_core.vm.observation import Power
-from geats_core.vm.parse import parse_vm, to_plain
 
 
 @pytest.mark.parametrize(
@@ -64,39 +63,6 @@ def test_of_many_names_only_those_near_are_told() -> None:
         "unknown VM 'm0001', did you mean 'vm0001'? (there is: vm0000, vm0001, vm0002, vm0003, "
         "vm0004 and 1995 more)",
     ]
-
-
-def test_what_is_wrong_with_several_is_said_once_with_all_their_names() -> None:
-    away = "volumes[root].pool: the pool 'fast' is not available: it: is not mounted"
-    assert said_once(
-        [
-            f"a.{away}",
-            "b: is not defined",
-            f"c.{away}",
-            "c.memory: is too small",
-            f"a.{away}",
-            f"b.{away}",
-            "d: is not defined",
-            "no path at all",
-        ]
-    ) == [
-        f"a, c, b: {away}",
-        "b, d: is not defined",
-        "c.memory: is too small",
-        "no path at all",
-    ]
-    assert said_once([]) == []
-
-
-def test_what_is_wrong_with_several_is_said_once_whatever_dots_are_in_their_names() -> None:
-    long, why = "nics[eth0].addresses", "must be a list"
-    found = said_once([f"web01.example.com.{long}: {why}", f"web.{long}: {why}"])
-    assert found == [f"web01.example.com, web: {long}: {why}"]
-
-
-def test_every_key_of_a_vm_ends_its_name_in_a_path() -> None:
-    spec = parse_vm("web", {"template": "t"}).unwrap()
-    assert to_plain(spec).keys() <= KEYS
 
 
 @pytest.mark.parametrize(

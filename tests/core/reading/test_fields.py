@@ -62,7 +62,7 @@ def test_a_value_within_bounds_is_taken_as_it_is(parse: Parser[object], raws: li
         (
             fields.mount,
             "an absolute path of plain letters, digits and ._@+- without '.' or '..'",
-            ["", "/", "a", "/a/", "//a", "/.", "/a/..", "/a b", "/a\n", 1],
+            ["", "a", "/a/", "//a", "/.", "/a/..", "/a b", "/a\n", 1],
         ),
         (fields.domain, "a domain name", ["", ".a", "a.", "-a", "a-", "a b", 1]),
         (fields.hostname, "a domain name", ["", "_b", 1]),
