@@ -180,7 +180,13 @@ class Upkeep:
         record = sources.record_of(source)
         if record is None or (kept(self.store, record) is not None and not refresh):
             return []
-        return ["build it" if isinstance(source, Build) else "download it"]
+        match source:
+            case Build():
+                return ["build it"]
+            case LxdDisk():
+                return ["take its disk out of the tarball"]
+            case _:
+                return ["download it"]
 
     def _problems_of_copies(
         self, template: Template, there: Mapping[str, Mapping[VolumeId, VolumeSeen]]

@@ -10,10 +10,12 @@ import pytest
 from geats_core.declared.template import LxdDisk, Template
 from geats_host import templates
 from geats_host.errors import HostError, Refused
+from geats_host.plugins.opened import Opened
 from geats_host.storage import Pool
 from geats_host.storage.sparsefile import open_pool
 from geats_host.templates.lxd_disk import DISK
 from geats_host.templates.store import Store
+from geats_host.templates.upkeep import Upkeep
 from tests.host.templates.disks import MIB, hostile_images, qcow2_disk, raw_disk
 from tests.host.templates.lxd_images import METADATA
 from tests.host.templates.test_disks import HOSTILE, holds_the_disk, installed
@@ -59,6 +61,21 @@ def test_the_disk_is_taken_out_of_the_tarball_once(
     assert templates.size_of(template, store) == 4 * MIB
     monkeypatch.setattr("geats_host.templates.lxd_disk.extract_file", None)
     assert holds_the_disk(installed(template, pool, store), 8 * MIB)
+
+
+def test_it_is_told_what_an_import_does_and_what_is_no_longer_declared_goes(
+    store: Store, tmp_path: Path
+) -> None:
+    template = whole(tarball(tmp_path / "vm.tar.xz", qcow2_disk(tmp_path / "disk")))
+    none: Opened[Pool] = Opened.of("pool", {})
+    upkeep = Upkeep({"t": template}, none, store)
+    assert upkeep.missing("t") == ["take its disk out of the tarball"]
+    upkeep.make_ready("t")
+    assert upkeep.missing("t") == []
+    upkeep.pruned(dry_run=False)
+    assert upkeep.missing("t") == []
+    Upkeep({}, none, store).pruned(dry_run=False)
+    assert store.files() == ()
 
 
 def test_a_tarball_that_changed_is_another_one(pool: Pool, store: Store, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A real domain that libvirt made, adopted as it is and as it runs."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,11 @@ from geats_host.host import Host
 from geats_host.linux.run import run
 from geats_host.planning.goals import goal_by_name
 from geats_host.planning.plans import plan_vm
+from geats_host.storage import lvm
+from geats_host.storage.lvm_commands import LogicalVolume
 from geats_host.testing.tiny_guest import root_disk
 from tests.real.machines.libvirt_daemon import a_daemon, virsh
+from tests.real.storage.fake_lvm import FakeLvm
 
 NAME, ODD, OTHER = "geats-test-old", "Old Box", "geats-test-box"
 UUID = "027b22c9-a1bf-446a-b4af-9411a09008f8"
@@ -252,3 +256,59 @@ def test_what_libvirt_keeps_beside_a_definition_is_refused(tmp_path: Path) -> No
     with pytest.raises(Refused, match="has a backing file"):
         adopt.adopt(host, NAME, None, "image")
     virsh("undefine", NAME)
+
+
+def test_logical_volumes_become_volumes_of_the_pools_of_their_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an LVM in memory: what it really does with them is tested in tests/vm."""
+    (tmp_path / "dev/vg").mkdir(parents=True)
+    (tmp_path / "store").mkdir()
+    fake = FakeLvm("vg", tmp_path / "dev", tmp_path / "store")
+    fake.volumes["pool"] = LogicalVolume(
+        name="pool", size_bytes=1 << 30, is_thin_pool=True, zeroes=True
+    )
+    for name, value in (("run", fake.run), ("DEV", fake.dev)):
+        monkeypatch.setattr(lvm, name, value)
+    monkeypatch.setattr(shutil, "which", lambda tool: tool)
+    for name, space in (("vm-100-disk-0", []), ("vm-100-disk-1", ["--thinpool", "pool"])):
+        fake.run(["lvcreate", "--name", name, "--size", f"{8 << 20}b", *space, "vg"])
+        fake.run(["lvchange", "--activate", "y", "--ignoreactivationskip", f"vg/{name}"])
+    disk = "<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='{0}'/>"
+    target = "<target dev='vd{1}' bus='virtio'/><serial>{2}</serial></disk>"
+    devices = [fake.dev / "vg" / f"vm-100-disk-{number}" for number in range(2)]
+    disks = "".join(
+        (disk + target).format(device, letter, serial)
+        for device, letter, serial in zip(devices, "ab", ("root", "data"), strict=True)
+    )
+    virsh(
+        "define",
+        "/dev/stdin",
+        text=f"<domain type='qemu'><name>{NAME}</name><memory>65536</memory><vcpu>1</vcpu><os>"
+        f"<type arch='x86_64' machine='q35'>hvm</type></os><devices>{disks}</devices></domain>",
+    )
+    raw = {
+        **{"state_dir": f"{tmp_path}/state", "run_dir": f"{tmp_path}/run"},
+        "pools": {
+            "default": {"type": "directory", "path": f"{tmp_path}/trees"},
+            "thick": {"type": "lvm", "vg": "vg"},
+            "thin": {"type": "lvm", "vg": "vg", "thin_pool": "pool"},
+        },
+        "drivers": {"qemu": {"settle": 0.1}},
+        "templates": {"image": {"disk": {"path": f"{tmp_path}/old.img", "format": "raw"}}},
+    }
+    root_disk(tmp_path / "old.img")
+    planned, described = adopt.adopt(Host.from_config(raw), NAME, None, "image")
+    apply_plan(Host.from_config(raw), planned).unwrap()
+    host = Host.from_config({**raw, "vms": {NAME: described}})
+    seen = host.observe(NAME)
+    assert {(each.name, each.pool) for each in seen.volumes} == {
+        ("root", "thick"),
+        ("data", "thin"),
+    }
+    assert to(host, NAME, Target.STOPPED) is Impact.NONE
+    assert {f"{each}" for each in devices} == {
+        line.split()[1] for line in virsh("domblklist", NAME).splitlines() if "/dev/" in line
+    }
+    to(host, NAME, Target.DEPROVISIONED)
+    assert {*fake.volumes} == {"pool"}
