@@ -12,6 +12,7 @@ Send an event when a VM changes its state, a stray appears, a VM drifts, or a po
         - drift: true
         - pool_space: 90        # percent from which on a pool counts as full; false: off
         - unavailable: true
+        - restart: true         # start guests again that ended by themselves, if their VM says so
 
 All of them are on by default. Each event is sent once, when something changes:
 
@@ -24,6 +25,8 @@ All of them are on by default. Each event is sent once, when something changes:
 - ``salt/beacon/MINION/geats/pool/POOL``: ``pool``, ``used_percent``, and whether it is ``full``
 - ``salt/beacon/MINION/geats/unavailable/WHAT``: ``what``, such as ``pools.fast`` or
   ``drivers.lxc``, and ``why`` it is not available; empty when it is available again
+- ``salt/beacon/MINION/geats/restart/VM``: ``vm``, and ``why`` it was started again: how it ended by
+  itself; or the ``error``, if it could not be
 - ``salt/beacon/MINION/geats/trouble``: ``error`` says why the host could not be looked at; empty
   when it could again
 
@@ -82,6 +85,7 @@ def beacon(config):
           geats: []
     """
     watched = _watch(config)
+    again = _start_again() if watched.restart else []
     key = f"geats.beacon.{salt.utils.beacons.list_to_dict(config).get('_beacon_name', 'geats')}"
     seen, trouble = __context__.get(key, (None, None))
     try:
@@ -90,7 +94,15 @@ def beacon(config):
         now, error = seen, failed.error
     __context__[key] = (now, error)
     events = [] if error == trouble else [{"tag": "trouble", "error": error}]
-    return events if error else [*events, *watch.told(seen, now, watched)]
+    return [*again, *events, *([] if error else watch.told(seen, now, watched))]
+
+
+def _start_again():
+    try:
+        restarted = __salt__["geats.keep_up"](test=False)
+    except CommandExecutionError:
+        return []  # the look that follows says why
+    return [{"tag": f"restart/{each['vm']}", **each} for each in restarted]
 
 
 def _watch(config):

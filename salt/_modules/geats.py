@@ -20,6 +20,7 @@ Answers are in brief, for people: of a plan, a line for each VM that changes. Pr
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import absent
 from geats_host.calls import lifecycle, reports, several_vms
+from geats_host.calls.guests import keeping_up
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused, is_unknown
 from geats_host.for_salt import in_brief
@@ -397,6 +398,26 @@ def apply_host(vms=None, test=None, called="", verbose=False, **policies):
             return applied_to_host(host, _plan_host(host, vms, policies, called), test, verbose)
 
     return for_schedule(policies, run)
+
+
+def keep_up(test=None):
+    """
+    Start guests again that ended by themselves, if it is time, as ``restart`` of their VMs says.
+
+    Returns a list: of each ``vm``, ``why``, or the ``error`` that there was. The beacon calls it.
+
+    test
+        do nothing, and return what would be started (default: the minion's ``test`` option)
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.keep_up
+        salt '*' geats.keep_up test=True
+    """
+    with opened() as host:
+        return keeping_up.keep_up(host, only_look=is_test(test))
 
 
 def apply_several(vms, test=None, verbose=False):

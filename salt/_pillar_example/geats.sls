@@ -179,7 +179,8 @@ geats:
       driver: lxc
       init: systemd               # default: auto, which is whatever runs in the guest
       privileged: false
-      idmap:                      # or auto; default: the host's range, which all VMs share
+      # idmap: auto               # a range of its own; or {count: 131072, through: [1000]}, also with first: 200000
+      idmap:                      # default: the host's range, which all VMs share
         - {guest: 0, host: 200000, count: 65536}   # ids: users, or groups, for these only
       # includes: [/usr/share/lxc/config/common.conf]   # instead of LXC's own
       nesting: false              # Docker or Podman in the guest
@@ -204,6 +205,7 @@ geats:
         gpu: {source: /dev/dri, mount: /dev/dri, access: rw, optional: true}
       # hardware: {}              # keys that only the driver has: see office01; lxc has none
       power: running              # or stopped, frozen, or defined: apply holds it so
+      restart: on-failure         # or always: if its guest ends by itself; default: no
       enabled: true               # false: it is off, and nothing starts it
       # A program in place of an init, with init: none
       # command: [/usr/sbin/sshd, -D, -e]

@@ -1,13 +1,17 @@
 """The beacon and the grains, through Salt's real loader, on a host in memory."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import salt.loader
 
+from geats_core.deciding.keeping_up import Kept
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
 from geats_host.host import Host
+from geats_host.registry import kept_up
 from tests.salt_modules.masters import A_MACHINE
 
 
@@ -147,3 +151,25 @@ def grains(opts, default_file=Path("/nowhere")):
     function: Any = salt.loader.grain_funcs(opts)["geats.geats"]
     function.func.__globals__["DEFAULT_FILE"] = default_file
     return function()["geats"]
+
+
+def test_a_guest_that_ended_by_itself_is_started_again(beacon, modules, geats_config):
+    """The beacon tells why; with restart: false it only looks."""
+    geats_config["vms"]["db01"]["restart"] = "always"
+    modules["geats.start"]("db01")
+    assert beacon(ONLY_STATES) == []
+    host, now_s = Host.from_config(geats_config), int(time.time())
+    kept_up.note(host.registry, "db01", Kept(started_s=now_s - 60))
+    driver = host.drivers["memory"]
+    assert isinstance(driver, MemoryDriver)
+    driver.end_by_itself("db01", 3, now_s - 5)
+
+    told = {"tag": "state/db01", "vm": "db01", "from": "running", "to": "stopped"}
+    assert beacon([*ONLY_STATES, {"restart": False}]) == [told]
+    why = "it exited (3) by itself"
+    assert modules["geats.keep_up"](test=True) == [{"vm": "db01", "why": why}]
+    assert beacon(ONLY_STATES) == [
+        {"tag": "restart/db01", "vm": "db01", "why": why},
+        {**told, "from": "stopped", "to": "running"},
+    ]
+    assert modules["geats.keep_up"]() == []

@@ -61,6 +61,7 @@ COST: Mapping[str, Impact] = {
     "autostart": NONE,
     "power": NONE,  # a goal to be as described has steps of its own for it
     "enabled": NONE,
+    "restart": NONE,
     "ready": NONE,
     "labels": NONE,
     "description": NONE,

@@ -24,6 +24,7 @@ FULL_PERCENT = 90.0
 class Watch:
     """What to report, and from how many percent on a pool is full (None: not reported).
 
+    With ``restart``, guests that ended by themselves are started again, as they say.
     ``vms`` are patterns of VMs.
     """
 
@@ -32,6 +33,7 @@ class Watch:
     drift: bool = True
     pool_space: float | None = FULL_PERCENT
     unavailable: bool = True
+    restart: bool = True
     vms: tuple[str, ...] = ("*",)
 
 
@@ -45,6 +47,7 @@ def parse_watch(raw: Mapping[str, object]) -> Checked[Watch]:
             drift=read.take("drift", boolean, default.drift),
             pool_space=read.take("pool_space", _percent_or_never, default.pool_space),
             unavailable=read.take("unavailable", boolean, default.unavailable),
+            restart=read.take("restart", boolean, default.restart),
             vms=read.take("vms", each(text), default.vms),
         ),
         former=FORMER,

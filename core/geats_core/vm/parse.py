@@ -42,6 +42,7 @@ from geats_core.vm.spec import (
     Nic,
     OwnIds,
     PowerWish,
+    Restarts,
     VMSpec,
 )
 
@@ -147,6 +148,7 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         autostart=read.take("autostart", _autostart, Autostart()),
         power=read.take("power", _power, PowerWish.RUNNING),
         enabled=read.take("enabled", fields.boolean, True),
+        restart=read.take("restart", _restart, Restarts.NO),
         ready=read.take("ready", _ready_or_none, None),
         hardware=read.take(hardware.HARDWARE, hardware.read_hardware, ()),
         labels=read.take("labels", labels, NO_LABELS),
@@ -215,6 +217,15 @@ _minion_or_none = fields.or_none(minion.read_minion)
 _names = each(fields.vm_name)
 _cpus_or_none = fields.or_none(fields.cpus)
 _power = fields.one_of("power", PowerWish)
+_one_of_restarts = fields.one_of("restart", Restarts)
+
+
+@taking({"enum": [*map(str, Restarts), False]})
+def _restart(path: str, raw: object) -> Checked[Restarts]:
+    """For YAML 1.1 the word ``no`` is a boolean (https://yaml.org/type/bool.html)."""
+    return _one_of_restarts(path, str(Restarts.NO) if raw is False else raw)
+
+
 _processes_or_none = fields.or_none(fields.positive_int)
 _ready_or_none = fields.or_none(readiness.parse_ready)
 _size_or_none = fields.or_none(parse_size)
@@ -271,6 +282,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             },
             "power": None if spec.power is PowerWish.RUNNING else str(spec.power),
             "enabled": None if spec.enabled else False,
+            "restart": None if spec.restart is Restarts.NO else str(spec.restart),
             "ready": None if spec.ready is None else readiness.to_plain(spec.ready),
             hardware.HARDWARE: hardware.to_plain(spec.hardware) or None,
             "labels": dict(spec.labels) or None,

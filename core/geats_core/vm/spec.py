@@ -53,6 +53,14 @@ class PowerWish(StrEnum):
     DEFINED = "defined"
 
 
+class Restarts(StrEnum):
+    """Whether a guest that ended by itself is started again."""
+
+    NO = "no"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+
 class RootKind(StrEnum):
     """What a guest's root filesystem is made from: a tree of files, or a disk with all on it."""
 
@@ -159,6 +167,7 @@ class VMSpec:
     guest's own. If ``ready`` is set, the VM counts as started only once it is ready. ``labels``
     and ``description`` are for people, and for programs that sort VMs. ``power`` says whether it
     should be on. One that is not ``enabled`` is off whatever that says, and nothing starts it.
+    ``restart`` says what is done if it ends by itself.
     """
 
     name: str
@@ -194,6 +203,7 @@ class VMSpec:
     autostart: Autostart = Autostart()
     power: PowerWish = PowerWish.RUNNING
     enabled: bool = True
+    restart: Restarts = Restarts.NO
     ready: Ready | None = None
     hardware: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()

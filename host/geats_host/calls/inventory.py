@@ -1,5 +1,6 @@
 """Reports on what there is: VMs, pools, volumes, drivers, pending changes and strays."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from fnmatch import fnmatchcase
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from geats_core.planning import spec_changes
     from geats_core.requests import vm_filter as listing
     from geats_core.vm import secrets
+    from geats_host.calls.guests import keeping_up
 else:
+    keeping_up = later("geats_host.calls.guests.keeping_up")
     strays = later("geats_core.hostwide.strays")
     spec_changes = later("geats_core.planning.spec_changes")
     secrets = later("geats_core.vm.secrets")
@@ -48,18 +51,26 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
     that are declared, and then others that the guest has, for example by DHCP.
     ``memory_used_bytes``, ``cpu_time_s`` and ``uptime_s`` are None if it is off, or if its driver
     does not know them. ``copy_of`` is what the VM is an unfinished copy of; it is empty if it is
-    none. ``problems`` say why part of the VM cannot be seen or read now. *only* selects VMs, see
+    none. ``ended`` says of a VM with ``restart`` how it ended by itself, and when it restarts.
+    ``problems`` say why part of the VM cannot be seen or read now. *only* selects VMs, see
     ``parse_filter``.
     """
     meant = accepted(listing.parse_filter(only, host.drivers))
     seen = host.observe_all()
+    ended = _ended(host, seen)
     rows = {
-        name: _row(host, name, seen.get(name, Observation()))
+        name: {**_row(host, name, seen.get(name, Observation())), "ended": ended.get(name, "")}
         for name in sorted({*host.config.vms, *seen})
     }
     shown = {name: row for name, row in rows.items() if meant.picks(name, row)}
     used = usage(host.drivers, {name: seen[name] for name in shown if name in seen})
     return {name: {**row, **_in_use(row, used.get(name, Info()))} for name, row in shown.items()}
+
+
+def _ended(host: Host, seen: Mapping[str, Observation]) -> dict[str, str]:
+    """How VMs ended by themselves that say what is to be done then."""
+    now_s = int(time.time())
+    return {name: each.in_words(now_s) for name, each in keeping_up.fallen(host, seen).items()}
 
 
 def _in_use(row: Report, info: Info) -> Report:
@@ -129,6 +140,7 @@ def vm_report(host: Host, name: str, have: Observation) -> Report:
     """One VM: its definition, state, volumes, and what is pending until it restarts."""
     return {
         **_row(host, name, have),
+        "ended": _ended(host, {name: have}).get(name, ""),
         "definition": secrets.shown_spec(have.recorded) if have.recorded else None,
         "pending": spec_changes.changes_to_plain(pending_of(host, have)),
         "volumes": [

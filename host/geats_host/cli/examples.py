@@ -24,6 +24,7 @@ EXAMPLES = {
         "geats apply web01 --spec - < web01.json",
     ),
     "boot": ("geats boot --dry-run",),
+    "keep-up": ("geats keep-up", "geats keep-up --dry-run"),
     "clone": ("geats clone web01 web02 --set memory=1GiB --dry-run",),
     "completion": (
         "geats completion bash > /etc/bash_completion.d/geats",

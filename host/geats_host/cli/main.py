@@ -58,7 +58,7 @@ THEMES: Themes = {
     "This host": {
         "first": ("init",),
         "checks": ("doctor", "validate", "schema"),
-        "plans": ("boot", "halt"),
+        "plans": ("boot", "halt", "keep-up"),
         "units": ("units",),
         "inventory": ("drivers",),
         "registry": ("registry",),

@@ -30,6 +30,7 @@ from geats_core.plans.plan_files import (
 from geats_core.plans.reverse_host import reverse_host, snapshots_first
 from geats_core.reading.mappings import Raw
 from geats_host.calls import lifecycle, reports
+from geats_host.calls.guests.keeping_up import note_restarts, plan_keep_up
 from geats_host.calls.in_turn import in_turn
 from geats_host.cli import plan_view
 from geats_host.cli.plan_view import Detail
@@ -368,7 +369,24 @@ def halt(session: Session, dry_run: bool, verbose: bool) -> None:
     show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose), verbose=verbose)
 
 
-COMMANDS = (plan, apply, why_, observe, reverse, boot, halt)
+@click.command("keep-up")
+@dry_run_option
+@verbose_option
+@in_session
+def keep_up_(session: Session, dry_run: bool, verbose: bool) -> None:
+    """Start guests again that ended by themselves, as their 'restart' says, if it is time.
+
+    A guest that ends again and again is started after 1 s, 2 s, 4 s and so on, up to 5 minutes.
+    The beacon of Salt does the same; without Salt, have a timer of systemd run this.
+    """
+    host = session.host_in_part
+    made = plan_keep_up(host)
+    if not dry_run:
+        note_restarts(host, made)
+    show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose))
+
+
+COMMANDS = (plan, apply, why_, observe, reverse, boot, halt, keep_up_)
 
 
 def show_or_apply(

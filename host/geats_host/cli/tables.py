@@ -45,6 +45,8 @@ def _to_do(row: Mapping[str, object]) -> str:
         return " (unfinished copy)"
     if row["to_freeze"]:
         return " (to freeze)"
+    if row["ended"]:
+        return f": {row['ended']}"
     return " (to run)" if row["to_run"] else ""
 
 

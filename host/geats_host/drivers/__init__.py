@@ -20,6 +20,7 @@ from geats_host.lazy import later
 if TYPE_CHECKING:
     import socket
 
+    from geats_core.deciding.keeping_up import Ended
     from geats_core.foreign import lxc_lines
     from geats_core.jobs.domain_adoption import DomainText
     from geats_core.planning.actions import Adopt, SetDevices
@@ -305,6 +306,15 @@ class LoggingDriver(Protocol):
 
         They need not exist. What they contain may come from the guest.
         """
+        ...
+
+
+@runtime_checkable
+class EndingDriver(Protocol):
+    """What a driver offers that knows how a guest ended."""
+
+    def ended(self, name: str) -> "Ended":
+        """How a VM that is off ended when it was last on."""
         ...
 
 

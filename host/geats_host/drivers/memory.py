@@ -16,6 +16,7 @@ from uuid import uuid4
 from returns.result import Failure, Success
 
 from geats_core.containers import cgroups, isolation, programs
+from geats_core.deciding import keeping_up
 from geats_core.planning.costs import LIVE_CGROUPS, LIVE_DNS, LIVE_LIMITS, Cost, EntryCost, Impact
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.offers import Offer
@@ -60,6 +61,7 @@ class MemoryDriver:
     configured: dict[str, VMSpec] = field(default_factory=dict)  # what guests of disks were told
     uuids: dict[str, str] = field(default_factory=dict)  # by name
     sent: dict[str, bool] = field(default_factory=dict)  # whether VMs moved away as they ran
+    endings: dict[str, keeping_up.Ended] = field(default_factory=dict)  # how guests ended
     memories: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of machines, by name
 
     @property
@@ -125,6 +127,15 @@ class MemoryDriver:
         vm = self._in(name, Power.STOPPED)
         self.vms[name] = replace(vm, power=Power.RUNNING, in_effect=vm.defined)
         self.sent[name] = False
+        self.endings.pop(name, None)
+
+    def end_by_itself(self, name: str, code: int, at_s: int) -> None:
+        """What a guest does whose process 1 ends so."""
+        self._off(name, *ON)
+        self.endings[name] = keeping_up.Ended(code=code, at_s=at_s)
+
+    def ended(self, name: str) -> keeping_up.Ended:
+        return self.endings.get(name) or keeping_up.Ended()
 
     def shutdown(self, name: str, timeout_s: int) -> str:
         self._off(name, Power.RUNNING)

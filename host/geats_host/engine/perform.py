@@ -45,10 +45,10 @@ from geats_core.planning.actions import (
     Unlock,
     UpgradeRegistry,
 )
-from geats_core.planning.model import SUSPENDED
+from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.then import Then
 from geats_core.vm.observation import Power, Renaming
-from geats_core.vm.spec import VMSpec, Volume
+from geats_core.vm.spec import Restarts, VMSpec, Volume
 from geats_host.drivers import (
     AdoptingDriver,
     DomainAdopting,
@@ -72,6 +72,7 @@ from geats_host.observing import (
 )
 from geats_host.observing.known_volumes import forget, upgrade_registry
 from geats_host.planning import allowed
+from geats_host.registry import kept_up
 from geats_host.storage import Offer, Pool, VolumeId
 
 if TYPE_CHECKING:
@@ -105,9 +106,11 @@ class Performer(Ground):
                 unfinished_moves.before_define(self.registry, self.name)
                 unfinished_copies.before_define(self.registry, self.name, copy_of, then)
                 self._define(spec, keep)
+                self._note_kept(spec)
             case Adopt():
                 self._adopt(action)
             case Undefine(keep):
+                kept_up.forget(self.registry, self.name)
                 unfinished_restarts.forget(self.registry, [self.name])
                 unfinished_moves.forget_all(self.registry, self.name)
                 lines_by_hand.note(self.registry, self.name, keep)
@@ -138,12 +141,14 @@ class Performer(Ground):
                 unfinished_restarts.forget(self.registry, [self.name])
             case Shutdown() | Stop() | Repair():
                 unfinished_restarts.before_power_off(self.registry, self.name, action.then)
+                kept_up.before_power_off(self.registry, self.name)
                 return None if self._is_off() else self._power_off(action)
             case Start():
                 self._check_mounts()
                 self._seed()
                 self._follow_root()
                 self.driver.start(self.name)
+                self._note_started()
                 with suppress(HostError):  # it is on: the next plan removes the note
                     unfinished_restarts.started(self.registry, self.name)
             case AwaitReady(ready):
@@ -260,6 +265,19 @@ class Performer(Ground):
             unfinished_restarts.forget(self.registry, [self.name])
         if power is not Power.RUNNING:
             self.driver.unfreeze(self.name)
+
+    def _note_started(self) -> None:
+        spec = self.registry.definitions().get(self.name)
+        if spec is not None:
+            with suppress(HostError):  # it is on all the same
+                kept_up.after_start(self.registry, spec, int(time.time()))
+
+    def _note_kept(self, spec: VMSpec) -> None:
+        """One that is on when its description begins to say so is kept up from then on."""
+        if spec.restart is Restarts.NO or self.name in kept_up.noted(self.registry):
+            return
+        if self._power_now() in ON:
+            kept_up.after_start(self.registry, spec, int(time.time()))
 
     def _power_now(self) -> Power | None:
         seen = self.driver.observe(self.name).get(self.name)

@@ -17,7 +17,7 @@ from geats_host.calls import inventory
 from geats_host.host import Host
 from geats_host.metrics.timings import TIMINGS
 from geats_host.observing.usage import usage
-from geats_host.registry import Entry, Outcome
+from geats_host.registry import Entry, Outcome, kept_up
 from geats_host.watching.history import MANY
 
 NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
@@ -45,6 +45,7 @@ METRICS: Mapping[str, tuple[str, str]] = {  # by name: the type for Prometheus, 
     "geats_vm_disk_written_bytes_total": ("counter", "written to disks since the VM started"),
     "geats_vm_network_received_bytes_total": ("counter", "received since the VM started"),
     "geats_vm_network_sent_bytes_total": ("counter", "sent since the VM started"),
+    "geats_vm_restarts_total": ("counter", "starts of the VM after its guest ended by itself"),
     "geats_vm_starts_total": ("counter", "starts of the VM in the journal"),
     "geats_pool_available": ("gauge", "1 if the pool can be used"),
     "geats_pool_size_bytes": ("gauge", "space of the whole pool"),
@@ -88,6 +89,7 @@ def _of_vms(
         for entry in journal
         if entry.outcome is Outcome.DONE and entry.action == f"start {entry.vm}"
     )
+    kept = kept_up.noted(host.registry)
     used = usage(host.drivers, host.observe_all())
     for name, row in rows.items():
         vm = {"vm": name}
@@ -99,6 +101,8 @@ def _of_vms(
         said = {f"label_{NOT_IN_NAMES.sub('_', key)}": text for key, text in row["labels"].items()}
         yield Sample("geats_vm_labels", 1, {**vm, **said})
         yield Sample("geats_vm_starts_total", starts[name], vm)
+        if name in kept:
+            yield Sample("geats_vm_restarts_total", kept[name].restarts, vm)
         if (info := used.get(name)) is not None:
             counted = {
                 "cpu_seconds_total": info.cpu_time_s,

@@ -42,11 +42,12 @@ from geats_host.lazy import later
 if TYPE_CHECKING:
     import socket
 
+    from geats_core.deciding.keeping_up import Ended
     from geats_core.planning.actions import Adopt, SetDevices
     from geats_core.planning.plugin_facts import DriverFacts
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
     from geats_host.drivers.binding import Binding
-    from geats_host.drivers.lxc import attach, defining, definition, library, monitor
+    from geats_host.drivers.lxc import attach, defining, definition, library, monitor, process
     from geats_host.drivers.lxc import facts as lxc_facts
     from geats_host.drivers.lxc import leftovers as lxc_left
     from geats_host.drivers.lxc import power as lxc_power
@@ -58,11 +59,22 @@ if TYPE_CHECKING:
     from geats_host.linux import network
 else:
     definition = later("geats_host.drivers.lxc.definition")
-    attach, defining, library, lxc_facts, lxc_left, lxc_power, lxc_seen, lxc_trial, monitor = (
+    (
+        attach,
+        defining,
+        library,
+        lxc_facts,
+        lxc_left,
+        lxc_power,
+        lxc_seen,
+        lxc_trial,
+        monitor,
+        process,
+    ) = (
         later(f"geats_host.drivers.lxc.{each}")
         for each in (
             *("attach", "defining", "library", "facts", "leftovers", "power", "seen", "trial"),
-            "monitor",
+            *("monitor", "process"),
         )
     )
     links = later("geats_host.drivers.lxc.kernel.links")
@@ -246,6 +258,12 @@ class LxcDriver:
         """What the guest said on its console, and what liblxc complained of."""
         folder = folders.folder_of(self.options, name)
         return {"console": folder / definition.CONSOLE, "lxc": folder / definition.LOG}
+
+    def ended(self, name: str) -> "Ended":
+        """As liblxc's log tells it."""
+        log = folders.folder_of(self.options, name) / definition.LOG
+        with vm_files.host_errors(f"cannot see how {name} ended"):
+            return process.how_ended(log)
 
     def exec(self, name: str, command: "Command") -> Ran:
         """Run a program in a running container, in a session of its own."""

@@ -1,6 +1,7 @@
 """Processes of liblxc: the short-lived children that call it, and the monitors it leaves."""
 
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -8,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from geats_core.deciding.keeping_up import Ended
 from geats_host.drivers.binding import Binding
 from geats_host.drivers.lxc.definition import CONSOLE, LOG
 from geats_host.errors import HostError
@@ -15,6 +17,9 @@ from geats_host.linux.processes import ended, ends_within, handle
 from geats_host.locks import operation_lock
 
 LONGEST_CONSOLE = 128 << 10  # bytes of the file, beside which there is one that is full
+END = re.compile(r" - Child <[0-9]+> ended on (error|signal .*?) ?\(([0-9]+)\)\s*$", re.MULTILINE)
+STARTED = ' - Started "'  # what it says of each guest, if it is told to
+SIGNALLED = 128  # plus the signal, as a shell has it
 SCRIPT = Path(__file__).parent / "scripts" / "child.py"
 
 
@@ -27,10 +32,14 @@ class Apart(TypedDict):
     setsigdef: Iterable[int]
 
 
-def starting(lxcpath: Path, name: str) -> list[str]:
-    """The command that starts the container; of its console, the newest output is kept."""
+def starting(lxcpath: Path, name: str, *, telling_its_end: bool = False) -> list[str]:
+    """The command that starts the container; of its console, the newest output is kept.
+
+    If it is *telling_its_end*, the log says how the guest ended.
+    """
     log, console = lxcpath / name / LOG, lxcpath / name / CONSOLE
-    logged = ["-o", str(log), "-l", "ERROR", "-L", str(console)]
+    level = "INFO" if telling_its_end else "ERROR"
+    logged = ["-o", str(log), "-l", level, "-L", str(console)]
     bounded = ["-s", f"lxc.console.size={LONGEST_CONSOLE}", "-s", "lxc.console.rotate=1"]
     return ["lxc-start", "-P", str(lxcpath), "-n", name, *logged, *bounded]
 
@@ -128,6 +137,23 @@ def reasons(log: Path, offset: int = 0) -> str:
     told = said[: 1 if said and '"' in said[0] else 3]
     more = f" (what followed from it is in {log})" if len(said) > len(told) else ""
     return f"{': '.join(told)}{more}"
+
+
+def how_ended(log: Path) -> Ended:
+    """How the guest of that log ended, if it was started *telling its end*: see ``starting``.
+
+    liblxc says nothing of one that exited with 0, nor when it is killed itself. That a guest
+    powered itself off is a SIGINT for its parent (``src/lxc/error.c``, reboot(2)).
+    """
+    if not log.exists():
+        return Ended()
+    text, at_s = log.read_text(errors="replace"), int(log.stat().st_mtime)
+    told = [*END.finditer(text)]
+    if not told:
+        return Ended(code=0 if STARTED in text else None, at_s=at_s)
+    how, number = told[-1][1], int(told[-1][2])
+    by_signal = 0 if number == signal.SIGINT else SIGNALLED + number
+    return Ended(code=number if how == "error" else by_signal, at_s=at_s)
 
 
 def _without_the_log(text: str) -> str:

@@ -1,0 +1,98 @@
+"""Guests that ended by themselves come back, on a host in memory."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from geats_host.calls import inventory, lifecycle
+from geats_host.calls.guests import keeping_up
+from geats_host.drivers.memory import MemoryDriver
+from geats_host.engine.apply_plan import apply_plan
+from geats_host.host import Host
+from geats_host.metrics import counted
+from geats_host.registry import kept_up
+from tests.memory_host import memory_host
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """web01 runs, and is started again if it fails; db01 runs, and says nothing of that."""
+    small = {"profile": "small"}
+    vms = {"web01": {**small, "restart": "on-failure"}, "db01": small}
+    host = memory_host(tmp_path, {"vms": vms})
+    for name in vms:
+        to(host, name, "running")
+    return host
+
+
+def to(host: Host, name: str, target: str, raw: Mapping[object, object] | None = None) -> None:
+    apply_plan(host, lifecycle.plan_to(host, name, target, raw)).unwrap()
+
+
+def driver(host: Host) -> MemoryDriver:
+    found = host.drivers["memory"]
+    assert isinstance(found, MemoryDriver)
+    return found
+
+
+def ends(host: Host, name: str = "web01", code: int = 3, ago_s: int = 5) -> None:
+    driver(host).end_by_itself(name, code, int(time.time()) - ago_s)
+
+
+def power(host: Host, name: str = "web01") -> str:
+    return str(host.observe(name).power)
+
+
+def test_it_is_started_again_with_the_reason_and_counted(host: Host) -> None:
+    noted = kept_up.noted(host.registry)["web01"]
+    kept_up.note(host.registry, "web01", type(noted)(started_s=int(time.time()) - 60))
+    ends(host)
+    assert inventory.list_report(host)["web01"]["ended"] == "exited (3), restarts now"
+
+    assert keeping_up.keep_up(host, only_look=True) == [
+        {"vm": "web01", "why": "it exited (3) by itself"}
+    ]
+    assert power(host) == "stopped"
+    assert keeping_up.keep_up(host) == [{"vm": "web01", "why": "it exited (3) by itself"}]
+    assert power(host) == "running"
+    assert keeping_up.keep_up(host) == []
+    assert inventory.list_report(host)["web01"]["ended"] == ""
+    restarts = [each for each in counted.samples(host) if each.metric == "geats_vm_restarts_total"]
+    assert [(each.value, each.labels) for each in restarts] == [(1, {"vm": "web01"})]
+
+
+def test_what_ends_again_soon_waits_for_longer(host: Host) -> None:
+    now = int(time.time())
+    noted = kept_up.noted(host.registry)["web01"]
+    kept_up.note(host.registry, "web01", type(noted)(started_s=now - 10, times=6))
+    ends(host, ago_s=0)
+
+    (said,) = [row["ended"] for row in inventory.list_report(host).values() if row["ended"]]
+    assert str(said).startswith("exited (3), restarts in 6")
+    assert keeping_up.keep_up(host) == []
+    assert power(host) == "stopped"
+
+
+def test_what_ended_well_or_was_powered_off_or_says_nothing_stays_off(host: Host) -> None:
+    ends(host, code=0)
+    ends(host, "db01")
+    assert keeping_up.keep_up(host) == []
+    assert inventory.list_report(host)["web01"]["ended"] == "exited (0)"
+    assert inventory.list_report(host)["db01"]["ended"] == ""
+
+    to(host, "web01", "running")
+    to(host, "web01", "stopped")
+    assert keeping_up.keep_up(host) == []
+    assert inventory.list_report(host)["web01"]["ended"] == ""
+    to(host, "web01", "deprovisioned")
+    assert kept_up.noted(host.registry) == {}
+
+
+def test_one_that_is_on_is_kept_up_from_when_its_description_says_so(host: Host) -> None:
+    to(host, "db01", "defined", raw={"profile": "small", "restart": "always"})
+    to(host, "web01", "stopped")
+    ends(host, "db01", code=0, ago_s=-1)
+    assert "db01" in kept_up.noted(host.registry)
+    assert inventory.list_report(host)["db01"]["ended"] == "exited (0), restarts in 2 s"
