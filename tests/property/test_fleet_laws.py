@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from geats_core.automation.ansible_import import MODULES, import_ansible
 from geats_core.automation.salt_import import import_salt_lxc
-from geats_core.foreign.legacy_notes import Imported
+from geats_core.foreign.notes import Imported
 from geats_core.incus.incus_import import import_incus
 from tests.core.automation.test_ansible_import import OPTIONS
 from tests.core.automation.test_salt_import import PILLAR, PRESENT

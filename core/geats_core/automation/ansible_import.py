@@ -13,10 +13,10 @@ from geats_core.automation.arguments import (
     options_of,
     size,
 )
-from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import container
 from geats_core.foreign.lxc_import import free_name, with_options
 from geats_core.foreign.lxc_lines import OnHost
+from geats_core.foreign.notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import root_template, text_of
 from geats_core.reading.checked import Problem

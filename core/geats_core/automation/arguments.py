@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from geats_core.foreign.legacy_notes import Plain, Taken
+from geats_core.foreign.notes import Plain, Taken
 from geats_core.foreign.settings import Settings, text_of
 from geats_core.reading.fields import printable
 from geats_core.reading.sizes import format_size

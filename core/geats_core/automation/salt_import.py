@@ -11,8 +11,8 @@ from geats_core.automation.arguments import (
 )
 from geats_core.automation.salt_documents import Documents, Raw, Said, read_documents
 from geats_core.automation.salt_seeding import SEEDED, seeding
-from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import NO_KEY, Settings, root_template, text_of, whole
 from geats_core.reading.checked import Problem

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from geats_core.automation.arguments import Arguments
-from geats_core.foreign.legacy_notes import Plain
+from geats_core.foreign.notes import Plain
 from geats_core.foreign.settings import YES, text_of
 from geats_core.guests.minion import OPTION, OWN
 from geats_core.guests.users import HASH, ROOT_USER

@@ -16,8 +16,8 @@ from geats_core.domains.domain_xml import BOOT_DEVICES, CPU_MODES
 from geats_core.domains.imported_devices import devices_of, disk_sources
 from geats_core.domains.imported_host_parts import binds_of, take_hugepages
 from geats_core.domains.machine import Boot, Firmware
-from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import root_template
 from geats_core.reading.checked import Problem, Problems

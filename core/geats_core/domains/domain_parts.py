@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from returns.result import Success
 
 from geats_core.domains.elements import WHOLE, parsed
-from geats_core.foreign.legacy_notes import Taken
+from geats_core.foreign.notes import Taken
 from geats_core.reading.checked import Checked, problem
 from geats_core.reading.fields import printable
 

@@ -10,8 +10,8 @@ from geats_core.domains.domain_parts import OF_GEATS, OF_LIBVIRT, Parts, child, 
 from geats_core.domains.imported_host_parts import card_of, nic_of, take_host_devices
 from geats_core.domains.machine import Bus, Cache, Display, Guest, Watchdog
 from geats_core.domains.machine_keys import LONGEST_SERIAL
-from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.notes import Plain
 from geats_core.foreign.settings import root_template
 from geats_core.reading.sizes import format_size
 from geats_core.vm.spec import ROOT

@@ -7,8 +7,8 @@ from xml.etree.ElementTree import Element
 
 from geats_core.domains.domain_parts import OF_GEATS, Parts, child, value_of
 from geats_core.domains.host_parts import PCI
-from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.notes import Plain
 
 PORT_ID = "interfaceid"
 ON_BRIDGES = "geats has NICs on bridges, on networks of libvirt and by macvtap in the mode bridge"

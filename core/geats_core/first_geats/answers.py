@@ -8,7 +8,7 @@ from returns.result import Failure, Success
 from geats_core.first_geats.definitions import Definition, read_definition
 from geats_core.first_geats.new_host import NewHost
 from geats_core.first_geats.settings import LXC, Kind, OldHost
-from geats_core.foreign.legacy_notes import Note, Plain, Taken
+from geats_core.foreign.notes import Note, Plain, Taken
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Nic, VMSpec

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from geats_core.first_geats.new_host import NewHost, beside, named
 from geats_core.first_geats.settings import LXC, OF_DIRECTORIES, Kind, OldHost, apart
-from geats_core.foreign.legacy_notes import Plain, Taken, Written
+from geats_core.foreign.notes import Plain, Taken, Written
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import printable
 from geats_core.vm.mounts import DEFAULT_POOL

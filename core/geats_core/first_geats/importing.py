@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from geats_core.first_geats.definitions import Definition, read_definition
 from geats_core.first_geats.new_host import NewHost
 from geats_core.first_geats.settings import OldHost, read_settings
-from geats_core.foreign.legacy_notes import Imported, Note, Taken
+from geats_core.foreign.notes import Imported, Note, Taken
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.reading.checked import Problem
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from geats_core.foreign.legacy_notes import Pillar, Plain
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.notes import Pillar, Plain
 from geats_core.vm.mounts import DEFAULT_POOL
 
 DEFAULT_POOL_PATH = "/var/lib/geats/volumes"

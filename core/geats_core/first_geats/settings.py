@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from geats_core.first_geats.ini import section
 from geats_core.first_geats.new_host import NewHost, beside, named
-from geats_core.foreign.legacy_notes import Plain, Taken, Written
+from geats_core.foreign.notes import Plain, Taken, Written
 from geats_core.vm.mounts import DEFAULT_POOL
 
 LXC = "lxc"

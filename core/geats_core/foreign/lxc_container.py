@@ -9,7 +9,6 @@ from geats_core.containers.cgroups import BASIC, FILE, FILES
 from geats_core.containers.hooks import HookKind, hook_of
 from geats_core.containers.nics import WITH_OWN_MAC
 from geats_core.containers.tmpfs import SAFE, tmpfs_of
-from geats_core.foreign.legacy_notes import Plain, Taken
 from geats_core.foreign.lxc_isolation import NESTING, isolation_of
 from geats_core.foreign.lxc_lines import (
     GONE,
@@ -64,6 +63,7 @@ from geats_core.foreign.lxc_values import (
     cpus_of,
     of_cgroup2,
 )
+from geats_core.foreign.notes import Plain, Taken
 from geats_core.foreign.settings import root_template
 from geats_core.reading.paths import is_within
 from geats_core.reading.shown_lines import shown_line

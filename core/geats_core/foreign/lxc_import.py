@@ -9,9 +9,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from geats_core.containers.hooks import HookKind
-from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_container import Container, container
 from geats_core.foreign.lxc_lines import OnHost, is_of_lxc
+from geats_core.foreign.notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import root_template
 from geats_core.reading.checked import Problem

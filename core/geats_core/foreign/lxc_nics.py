@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from geats_core.containers.nics import MODES, PAIRS, NicType, mac_of
-from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_lines import Includes, Line, all_lines, own_lines
+from geats_core.foreign.notes import Plain
 from geats_core.reading import fields
 from geats_core.vm.observation import ForeignNic
 

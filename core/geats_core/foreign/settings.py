@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from geats_core.foreign.legacy_notes import Taken
+from geats_core.foreign.notes import Taken
 from geats_core.reading.fields import NAME, printable
 
 NO_KEY = "has no key"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from geats_core.containers.nics import OF_PAIRS, ONLY_FOR, WITH_OWN_MAC, NicType
-from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.notes import Plain
 from geats_core.foreign.settings import NO_EFFECT, NO_KEY, Options, Settings, whole
 from geats_core.incus.options import size
 from geats_core.vm.spec import ROOT

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from geats_core.foreign.legacy_notes import Plain
+from geats_core.foreign.notes import Plain
 from geats_core.foreign.settings import NO_KEY, YES, Settings, whole
 from geats_core.reading.schemas import NONE
 from geats_core.reading.sizes import format_size

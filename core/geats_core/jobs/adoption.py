@@ -22,7 +22,6 @@ from returns.result import Failure, Success
 from geats_core.deciding.losses import incomplete
 from geats_core.deciding.own_ids import blocks, with_own_ids
 from geats_core.deciding.planner import plan
-from geats_core.foreign.legacy_notes import Taken
 from geats_core.foreign.lxc_container import (
     MOUNT_IT,
     OPTIONS,
@@ -42,6 +41,7 @@ from geats_core.foreign.lxc_lines import (
 )
 from geats_core.foreign.lxc_mounts import ENTRY, doubles, entry_of
 from geats_core.foreign.lxc_nics import NIC, in_force
+from geats_core.foreign.notes import Taken
 from geats_core.jobs.copies import claimed
 from geats_core.planning.actions import Adopt, AdoptVolume, Lock
 from geats_core.planning.draft import Draft

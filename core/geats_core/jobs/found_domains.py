@@ -23,7 +23,7 @@ from geats_core.domains.domain_xml import NOTE, domain_element, kib
 from geats_core.domains.imported_devices import FORMATS, disk_path
 from geats_core.domains.machine import Bus, Machine, Model
 from geats_core.domains.machine_keys import read_machine
-from geats_core.foreign.legacy_notes import Plain, Taken
+from geats_core.foreign.notes import Plain, Taken
 from geats_core.jobs.kept_elements import kept, odd_tags, rival_tags, told
 from geats_core.reading.checked import Checked, Code, Problem, Problems
 from geats_core.vm.hardware import HARDWARE

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from geats_core.domains.machine import Bus, Cache
 from geats_core.domains.machine_keys import LONGEST_SERIAL
-from geats_core.foreign.legacy_notes import Plain
 from geats_core.foreign.lxc_import import free_name
+from geats_core.foreign.notes import Plain
 from geats_core.foreign.settings import NO_EFFECT, NO_KEY, Options, Settings, root_template
 from geats_core.proxmox.settings import size_of
 from geats_core.proxmox.storages import Storages, find

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import ip_interface
 
-from geats_core.foreign.legacy_notes import Plain
+from geats_core.foreign.notes import Plain
 from geats_core.foreign.settings import NO_KEY, NOTES, Options, Settings, whole
 from geats_core.proxmox.settings import mebibytes
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from geats_core.domains.domain_xml import CPU_MODES
 from geats_core.domains.machine import Display, Guest, Model, Watchdog
-from geats_core.foreign.legacy_notes import Plain
+from geats_core.foreign.notes import Plain
 from geats_core.foreign.settings import NO_KEY, Options, Settings, root_template, whole
 from geats_core.proxmox import disks as of_disks
 from geats_core.proxmox.disks import Disks

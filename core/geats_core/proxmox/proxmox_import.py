@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from returns.result import Failure, Success
 
 from geats_core.domains.domain_import import problems_of_machines
-from geats_core.foreign.legacy_notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.lxc_import import free_name, with_options
 from geats_core.foreign.lxc_lines import OnHost
+from geats_core.foreign.notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import Settings, root_template
 from geats_core.proxmox.conf import Conf, read_conf

@@ -5,7 +5,7 @@ Values are in no note, since some are secret, such as ``cipassword`` or a descri
 
 from collections.abc import Mapping
 
-from geats_core.foreign.legacy_notes import Taken
+from geats_core.foreign.notes import Taken
 from geats_core.foreign.settings import NOTES, Settings, whole
 from geats_core.proxmox.conf import Conf
 from geats_core.reading.sizes import format_size

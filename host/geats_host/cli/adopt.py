@@ -5,7 +5,7 @@ import sys
 import click
 import yaml
 
-from geats_core.foreign.legacy_notes import Imported
+from geats_core.foreign.notes import Imported
 from geats_core.incus import incus_import
 from geats_host.calls import adopt
 from geats_host.cli.plans import apply_saved, dry_run_option, show_or_apply

@@ -13,7 +13,7 @@ from geats_core.first_geats.answers import (
     read_asked,
     state_of,
 )
-from geats_core.foreign.legacy_notes import Note
+from geats_core.foreign.notes import Note
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation
 from geats_host.calls import lifecycle, reports

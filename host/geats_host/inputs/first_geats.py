@@ -12,7 +12,7 @@ from geats_core.first_geats.importing import import_first_geats, looked_for
 from geats_core.first_geats.ini import Section, parse_ini
 from geats_core.first_geats.settings import store_of
 from geats_core.first_geats.store import definitions_in
-from geats_core.foreign.legacy_notes import Imported
+from geats_core.foreign.notes import Imported
 from geats_core.reading.checked import Problem, shown
 from geats_host.errors import Refused
 from geats_host.inputs.pickled import WrongPickle, is_pickle, read_pickle

@@ -10,8 +10,8 @@ import yaml
 from geats_core.automation import ansible_import
 from geats_core.automation.salt_import import import_salt_lxc
 from geats_core.domains.domain_import import disks_of, import_libvirt
-from geats_core.foreign.legacy_notes import Imported
 from geats_core.foreign.lxc_import import import_lxc
+from geats_core.foreign.notes import Imported
 from geats_core.incus import incus_import
 from geats_core.proxmox import proxmox_import
 from geats_core.proxmox.proxmox_import import import_proxmox

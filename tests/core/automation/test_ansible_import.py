@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from geats_core.automation.ansible_import import import_ansible, texts_of_lxc
-from geats_core.foreign.legacy_notes import Imported
 from geats_core.foreign.lxc_lines import OnHost
+from geats_core.foreign.notes import Imported
 
 CONFIG = [
     "lxc.cgroup2.memory.max = 512M",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from geats_core.automation.salt_import import import_salt_lxc
-from geats_core.foreign.legacy_notes import Imported
+from geats_core.foreign.notes import Imported
 
 PILLAR: dict[str, object] = {
     "lxc.container_profile": {

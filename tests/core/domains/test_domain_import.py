@@ -4,7 +4,7 @@ import pytest
 
 from geats_core.domains.domain_import import disks_of, import_libvirt
 from geats_core.domains.domain_parts import DEEPEST, LONGEST, MOST
-from geats_core.foreign.legacy_notes import Imported
+from geats_core.foreign.notes import Imported
 
 # As virt-manager 4 makes it with libvirt 9, with more of what people add.
 WINDOWS = """\

@@ -13,7 +13,7 @@ from geats_core.first_geats.importing import import_first_geats, looked_for
 from geats_core.first_geats.ini import parse_ini
 from geats_core.first_geats.settings import store_of
 from geats_core.first_geats.store import definitions_in
-from geats_core.foreign.legacy_notes import Imported, Note, Written
+from geats_core.foreign.notes import Imported, Note, Written
 from tests.property.strategies import junk
 
 SETTINGS = """\

@@ -2,11 +2,11 @@
 
 import pytest
 
-from geats_core.foreign.legacy_notes import Taken
 from geats_core.foreign.lxc_container import Container, container
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.lxc_nics import nics_of
+from geats_core.foreign.notes import Taken
 from geats_core.vm.lxc_config import COMMON, USERNS
 
 FILE = "/lxc/old/config"

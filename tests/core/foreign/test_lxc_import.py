@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geats_core.foreign.legacy_notes import Imported
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.foreign.lxc_nics import nics_of, said
+from geats_core.foreign.notes import Imported
 from geats_core.vm.observation import ForeignNic
 
 NEW = """\

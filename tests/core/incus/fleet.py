@@ -1,6 +1,6 @@
 """Instances as ``incus list --format json`` prints them, with every kind of option and device."""
 
-from geats_core.foreign.legacy_notes import Imported
+from geats_core.foreign.notes import Imported
 from geats_core.incus.incus_import import import_incus
 
 SHIFTED = (

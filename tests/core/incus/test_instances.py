@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from geats_core.foreign.legacy_notes import Imported
+from geats_core.foreign.notes import Imported
 from geats_core.incus.incus_import import import_incus, texts_of_lxc
 from tests.core.incus.fleet import CONFIG, INSTANCE, PROFILE, SHIFTED, imported
 

@@ -1,7 +1,7 @@
 """Guests as Proxmox VE 8 writes them, and what becomes of them."""
 
-from geats_core.foreign.legacy_notes import Imported
 from geats_core.foreign.lxc_lines import OnHost
+from geats_core.foreign.notes import Imported
 from geats_core.proxmox.proxmox_import import import_proxmox
 from geats_core.proxmox.storages import read_storages
 

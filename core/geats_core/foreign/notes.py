@@ -1,4 +1,4 @@
-"""What became of each key of the first geats: the notes that its import leaves."""
+"""What became of each key of what another program wrote: the notes that an import leaves."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
