@@ -130,9 +130,7 @@ class ZfsPool:
 
     def format(self, volume: VolumeId) -> None:
         """It is a filesystem from the start."""
-        seen = self.datasets.need(volume)[1]
-        if seen.stage < Stage.FORMATTED:
-            self.datasets.write(volume, replace(seen, stage=Stage.FORMATTED))
+        self.datasets.set_formatted(volume)
 
     def activate(self, volume: VolumeId) -> None:
         """Mount it, unless it is; first finish a rollback that was interrupted."""
@@ -216,19 +214,15 @@ class ZfsPool:
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What ZFS says that the dataset takes, with its snapshots and what is reserved."""
-        return self.datasets.need(volume)[0].used_bytes
+        return self.datasets.used_bytes(volume)
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*; the rest is the pool's."""
-        mine = self.datasets.need(volume)[1]
-        self.datasets.write(volume, mine.with_content_of(seen))
+        self.datasets.mark(volume, seen)
 
     def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
         """Note it in the property that contains the marks."""
-        dataset, seen = self.datasets.need(volume)
-        self.datasets.write(
-            volume, replace(seen, locked=locked), rolling_back=rolling_back(dataset)
-        )
+        self.datasets.set_locked(volume, locked=locked)
 
     def _limits(self, size_bytes: int | None) -> list[str]:
         return commands.limits_of(size_bytes, reserve=self.reserve)

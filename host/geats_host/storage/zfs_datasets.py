@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Problem
@@ -122,6 +122,26 @@ class Datasets:
         if dataset is not None and parse(dataset, volume) is not None:
             self._check_not_stood_upon(dataset)
             run(commands.destroy(dataset.name))
+
+    def set_formatted(self, volume: VolumeId) -> None:
+        """Note that it is: what ZFS makes can be used from the start."""
+        seen = self.need(volume)[1]
+        if seen.stage < Stage.FORMATTED:
+            self.write(volume, replace(seen, stage=Stage.FORMATTED))
+
+    def used_bytes(self, volume: VolumeId) -> int:
+        """What ZFS says that it takes, with its snapshots and what is reserved."""
+        return self.need(volume)[0].used_bytes
+
+    def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
+        """Remember the stage, template and guest of *seen*; the rest is the pool's."""
+        mine = self.need(volume)[1]
+        self.write(volume, mine.with_content_of(seen))
+
+    def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
+        """Note it in the property that contains the marks."""
+        dataset, seen = self.need(volume)
+        self.write(volume, replace(seen, locked=locked), rolling_back=rolling_back(dataset))
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
         """Keep it as it is, unless there is a snapshot of that name."""

@@ -119,9 +119,7 @@ class ZvolPool:
 
     def format(self, volume: VolumeId) -> None:
         """It reads as zeros from the start."""
-        seen = self.datasets.need(volume)[1]
-        if seen.stage < Stage.FORMATTED:
-            self.datasets.write(volume, replace(seen, stage=Stage.FORMATTED))
+        self.datasets.set_formatted(volume)
 
     def activate(self, volume: VolumeId) -> None:
         """Wait until it is there; first finish a rollback that was interrupted."""
@@ -210,18 +208,15 @@ class ZvolPool:
 
     def used_bytes(self, volume: VolumeId) -> int:
         """What ZFS says that it takes, with its snapshots and what is reserved."""
-        return self.datasets.need(volume)[0].used_bytes
+        return self.datasets.used_bytes(volume)
 
     def mark(self, volume: VolumeId, seen: VolumeSeen) -> None:
         """Remember the stage, template and guest of *seen*; the rest is the pool's."""
-        mine = self.datasets.need(volume)[1]
-        self.datasets.write(volume, mine.with_content_of(seen))
+        self.datasets.mark(volume, seen)
 
     def set_locked(self, volume: VolumeId, *, locked: bool) -> None:
         """Note it in the property that contains the marks."""
-        dataset, seen = self.datasets.need(volume)
-        unfinished = rolling_back(dataset)
-        self.datasets.write(volume, replace(seen, locked=locked), rolling_back=unfinished)
+        self.datasets.set_locked(volume, locked=locked)
 
     def _is_active(self, volume: VolumeId, dataset: Dataset, seen: VolumeSeen) -> bool:
         return seen.active and not rolling_back(dataset) and self.path(volume).exists()
