@@ -87,6 +87,7 @@ from geats_core.planning.actions import (
     Start,
     Stop,
     TakeOver,
+    TakeVolumes,
     Undefine,
     Unfreeze,
     Unlock,
@@ -160,6 +161,7 @@ EVERY_ACTION: tuple[Action, ...] = (
     UpgradeRegistry(1, 2),
     RemoveLeftover(Leftover.FILE, "/a"),
     NotePlaces(()),
+    TakeVolumes("ssh://root@a/web01", "", ()),
 )
 NOTE = "<!-- Written by docs/generate.py: change the code, not this. -->\n"
 DECLARED = DOCS / "examples/first-page/geats.yaml"

@@ -74,6 +74,7 @@ from geats_core.planning.actions import (
     Start,
     Stop,
     TakeOver,
+    TakeVolumes,
     Undefine,
     Unfreeze,
     Unlock,
@@ -297,7 +298,9 @@ def half_way(action: Action, have: Observation) -> tuple[Observation, ...]:
             return ()
         case SnapshotVolume() | RollbackVolume() | DeleteSnapshot():
             raise AssertionError("no goal asks for snapshots")
-        case ReserveVolume() | UnpackVolume() | CloneVolume() | Hold() | TakeOver():
+        case ReserveVolume() | UnpackVolume() | CloneVolume() | Hold():
+            raise AssertionError("no goal asks for copies")
+        case TakeOver() | TakeVolumes():
             raise AssertionError("no goal asks for copies")
         case Export() | Publish():
             raise AssertionError("no goal asks for copies")

@@ -66,6 +66,7 @@ from geats_core.planning.actions import (
     Start,
     Stop,
     TakeOver,
+    TakeVolumes,
     Undefine,
     Unfreeze,
     Unlock,
@@ -93,6 +94,7 @@ from tests.property.strategies import (
 many = settings(max_examples=200, deadline=None)
 names = st.sampled_from(["root", "data", "s1"])
 lines = st.lists(st.text(max_size=5), max_size=2).map(tuple)
+volumes = observations.map(lambda have: have.volumes)
 of_volume = {"pool": pools, "volume": names}
 ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
     Define: st.builds(Define, specs, lines),
@@ -116,8 +118,12 @@ ACTIONS: dict[type[Action], st.SearchStrategy[Action]] = {
         sha256=st.text(),
         template=st.none() | st.text(),
         identity=st.sampled_from(Identity),
+        waits=st.booleans(),
     ),
-    TakeOver: st.builds(TakeOver, source=st.text(), mark=st.text(), template=st.text()),
+    TakeOver: st.builds(
+        TakeOver, source=st.text(), mark=st.text(), template=st.text(), along=volumes
+    ),
+    TakeVolumes: st.builds(TakeVolumes, source=st.text(), mark=st.text(), volumes=volumes),
     CloneVolume: st.builds(CloneVolume, **of_volume, source=names, template=st.none() | st.text()),
     AdoptVolume: st.builds(
         AdoptVolume,

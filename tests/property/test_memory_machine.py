@@ -33,6 +33,7 @@ from geats_core.planning.actions import (
     SnapshotVolume,
     Stop,
     TakeOver,
+    TakeVolumes,
     UnpackVolume,
     UpgradeRegistry,
 )
@@ -199,7 +200,7 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(
 ) -> None:
     _, life = told(tmp_path, len(STORY), kind)
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
-    copying |= {TakeOver, Publish}
+    copying |= {TakeOver, TakeVolumes, Publish}
     renaming = {RenameVolume, Rename, MoveVolume}  # which no goal asks for
     adopting = {AdoptVolume, Adopt}  # of what is on a real host
     live = {SetDns} if kind is DiskWorld else {SetDevices}  # of containers, of virtual machines

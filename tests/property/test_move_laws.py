@@ -6,7 +6,18 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from returns.result import Success
 
-from geats_core import Goal, Observation, Plan, Target, VMSpec, after, follow, plan
+from geats_core import (
+    Goal,
+    HostFacts,
+    Observation,
+    Plan,
+    PoolFacts,
+    Target,
+    VMSpec,
+    after,
+    follow,
+    plan,
+)
 from geats_core.jobs.moves import (
     Offer,
     offer_from_plain,
@@ -14,11 +25,19 @@ from geats_core.jobs.moves import (
     plan_fetch,
     plan_take_over,
 )
-from geats_core.planning.actions import Shutdown, Start, TakeOver, Undefine, Unfreeze, UnpackVolume
+from geats_core.planning.actions import (
+    Shutdown,
+    Start,
+    TakeOver,
+    TakeVolumes,
+    Undefine,
+    Unfreeze,
+    UnpackVolume,
+)
 from geats_core.planning.goal import PowerOff
 from geats_core.planning.model import SUSPENDED
 from geats_core.vm.observation import Power
-from tests.property.strategies import specs
+from tests.property.strategies import POOLS, specs
 from tests.property.test_copy_laws import NOTHING_KNOWN, manifest_of
 
 many = settings(max_examples=200, deadline=None)
@@ -26,8 +45,20 @@ NEW = Observation()
 enabled_specs = specs.map(lambda spec: replace(spec, enabled=True))  # others run nowhere
 
 
-def fetched(offer: Offer, spec: VMSpec, have: Observation) -> Plan:
-    return plan_fetch("ssh://root@a/web", offer, spec, have, NOTHING_KNOWN, {}).unwrap()
+def fetched(offer: Offer, spec: VMSpec, have: Observation, facts: HostFacts) -> Plan:
+    return plan_fetch("ssh://root@a/web", offer, spec, have, facts, {}).unwrap()
+
+
+def sharing(offer: Offer, spec: VMSpec, have: Observation, shared: set[str]) -> Offer:
+    """The offer of a VM whose pools of these names both hosts use."""
+    pools = {each.name: each.pool for each in spec.volumes if each.pool in shared}
+    seen = {each.name: each for each in have.volumes if each.name in pools}
+    return replace(offer, pools=pools, shared=seen)
+
+
+def both_use(shared: set[str]) -> HostFacts:
+    pools = {name: PoolFacts(shared=name in shared, identity=name) for name in POOLS}
+    return replace(NOTHING_KNOWN, pools=pools)
 
 
 def runnable(spec: VMSpec, have: Observation) -> bool:
@@ -44,21 +75,33 @@ def until(
         target = after(step.action, target).unwrap()
         if isinstance(step.action, UnpackVolume) and step.action.takes_over:
             source = after(Undefine(), source).unwrap()
+        if isinstance(step.action, TakeVolumes):
+            passed = {each.name for each in step.action.volumes}
+            left = tuple(each for each in source.volumes if each.name not in passed)
+            source = after(Undefine(), replace(source, volumes=left)).unwrap()
     return target, source
 
 
 @many
-@given(enabled_specs, st.booleans(), st.lists(st.integers(0, 14), max_size=4))
+@given(
+    enabled_specs,
+    st.booleans(),
+    st.lists(st.integers(0, 14), max_size=4),
+    st.sets(st.sampled_from(POOLS)),
+)
 def test_wherever_and_how_often_it_is_cut_one_host_has_the_vm_and_the_end_is_the_same(
-    spec: VMSpec, is_running: bool, cuts: list[int]
+    spec: VMSpec, is_running: bool, cuts: list[int], shared: set[str]
 ) -> None:
+    """Whether volumes are copied, or both hosts have them in one pool."""
     off = follow(plan(Goal(name=spec.name, target=Target.STOPPED, spec=spec), NEW).unwrap(), NEW)
     source, target = off.unwrap(), NEW
     offer = Offer(manifest=manifest_of(spec), mark="5a", is_running=is_running)
+    offer, facts = sharing(offer, spec, source, shared), both_use(shared)
+    event(f"{len(offer.shared)} of {len(spec.volumes)} volumes shared")
     end = Target.RUNNING if is_running else Target.STOPPED
     for cut in (*cuts, 99):
         offer = replace(offer, is_given=source.recorded is None)
-        target, source = until(fetched(offer, spec, target), cut, target, source)
+        target, source = until(fetched(offer, spec, target, facts), cut, target, source)
         assert runnable(spec, source) is not runnable(spec, target)
         event("given" if source.recorded is None else "kept")
     assert runnable(spec, target)
@@ -67,22 +110,30 @@ def test_wherever_and_how_often_it_is_cut_one_host_has_the_vm_and_the_end_is_the
 
 
 @many
-@given(enabled_specs, st.lists(st.integers(0, 14), max_size=4), st.sampled_from(Power))
+@given(
+    enabled_specs,
+    st.lists(st.integers(0, 14), max_size=4),
+    st.sampled_from(Power),
+    st.sets(st.sampled_from(POOLS)),
+)
 def test_a_live_move_that_is_cut_anywhere_ends_as_if_the_vm_had_been_made_there(
-    spec: VMSpec, cuts: list[int], left: Power
+    spec: VMSpec, cuts: list[int], left: Power, shared: set[str]
 ) -> None:
     """Until the one step that takes it over, nothing can start it on the target."""
     offer = Offer(manifest=manifest_of(spec), mark="5a", machine="q35", is_running=True)
-    target = NEW
+    on = plan(Goal(name=spec.name, target=Target.RUNNING, spec=spec), NEW).unwrap()
+    offer = sharing(offer, spec, follow(on, NEW).unwrap(), shared)
+    target, facts = NEW, both_use(shared)
     for cut in (*cuts, 99):
-        made = plan_take_over("ssh://root@a/web", offer, spec, target, NOTHING_KNOWN, {}).unwrap()
+        made = plan_take_over("ssh://root@a/web", offer, spec, target, facts, {}).unwrap()
         *room, taking = made.steps
         assert [type(taking.action)] == [TakeOver]
         for step in (*room, *([taking] if cut == 99 else []))[:cut]:
             target = after(step.action, target).unwrap()
         assert runnable(spec, target) is (cut == 99)
         is_whole = target.copy_of and all(seen.is_reserved for seen in target.volumes)
-        if is_whole and len(target.volumes) == len(spec.volumes) and left is not Power.STUCK:
+        made_here = len(spec.volumes) - len(offer.shared)
+        if is_whole and len(target.volumes) == made_here and left is not Power.STUCK:
             target = replace(target, power=left)  # what was sent before it was cut
     wanted = plan(Goal(name=spec.name, target=Target.RUNNING, spec=spec), NEW).unwrap()
     assert target == follow(wanted, NEW).unwrap()

@@ -264,14 +264,15 @@ def read_in(
     have: Observation,
     facts: HostFacts,
     others: Mapping[str, VMSpec],
+    along: Collection[str] = (),
 ) -> Checked[Draft]:
     """The steps of an import, from an archive or from another host: what *source* says.
 
-    But for the last one: see ``complete``.
+    But for the last one: see ``complete``. The volumes *along* are where they are to be already.
     """
-    match room_for(copy_of, then, manifest, spec, have, facts, others):
+    match room_for(copy_of, then, manifest, spec, have, facts, others, along):
         case Success(draft):
-            _unpack(draft, source, manifest, spec)
+            _unpack(draft, source, manifest, spec, waits=bool(along))
             return Success(draft)
         case Failure() as refused:
             return refused
@@ -285,8 +286,12 @@ def room_for(
     have: Observation,
     facts: HostFacts,
     others: Mapping[str, VMSpec],
+    along: Collection[str] = (),
 ) -> Checked[Draft]:
-    """The first steps of an import: all volumes are reserved, and still to be filled."""
+    """The first steps of an import: all volumes are reserved, and still to be filled.
+
+    But for those that come *along*, by their names.
+    """
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
     found = (
         *in_the_way(spec, have, copy_of),
@@ -294,13 +299,31 @@ def room_for(
         *_other_kinds(spec, manifest, facts),
         *refusals(goal, spec, Observation(), facts),
         *claimed(spec, others),
+        *_on_shared_pools(spec, facts, along),
     )
     if found:
         return Failure(found)
     draft, identity = Draft(spec.name, have), _identity(spec, manifest)
     disks = {packed.name: packed.disk_bytes for packed in manifest.volumes}
-    make_room(draft, spec, copy_of, manifest.by_hand, identity, then, sizes=disks, facts=facts)
+    made = tuple(volume for volume in spec.volumes if volume.name not in along)
+    make_room(
+        *(draft, spec, copy_of, manifest.by_hand, identity, then),
+        sizes=disks,
+        facts=facts,
+        volumes=made,
+    )
     return Success(draft)
+
+
+def _on_shared_pools(spec: VMSpec, facts: HostFacts, along: Collection[str]) -> Iterable[Problem]:
+    """A VM of this name that another host has in a shared pool: a copy would be beside it."""
+    for volume in spec.volumes:
+        host = facts.pool(volume.pool).elsewhere.get(spec.name)
+        if host is not None and volume.name not in along:
+            why = f"{volume.pool!r} is shared, and {host} has {spec.name} there"
+            advice = "move it from there by ssh (geats fetch, salt-run geats.migrate ... via)"
+            path = f"{spec.name}.volumes[{volume.name}].pool"
+            yield Problem(path, f"{why}: {advice}", Code.CONFLICT)
 
 
 def template_of(spec: VMSpec, manifest: Manifest) -> str:
@@ -313,7 +336,7 @@ def _identity(spec: VMSpec, manifest: Manifest) -> Identity:
     return Identity.KEPT if spec.name == manifest.spec.name else Identity.NEW
 
 
-def _unpack(draft: Draft, source: str, manifest: Manifest, spec: VMSpec) -> None:
+def _unpack(draft: Draft, source: str, manifest: Manifest, spec: VMSpec, *, waits: bool) -> None:
     for packed in manifest.volumes:
         volume = next(each for each in spec.volumes if each.name == packed.name)
         seen = draft.state.volume(volume.pool, volume.name)
@@ -321,7 +344,7 @@ def _unpack(draft: Draft, source: str, manifest: Manifest, spec: VMSpec) -> None
             of_root = template_of(spec, manifest) if volume.name == ROOT else None
             where = (volume.pool, volume.name, source)
             identity = _identity(spec, manifest)
-            action = UnpackVolume(*where, packed.sha256, of_root, identity)
+            action = UnpackVolume(*where, packed.sha256, of_root, identity, waits)
             draft.add(action, _why(action, packed, manifest, spec))
 
 
@@ -377,8 +400,9 @@ def make_room(
     *,
     sizes: Mapping[str, int | None],
     facts: HostFacts,
+    volumes: Collection[Volume] | None = None,
 ) -> None:
-    """Define the VM as a copy; make its volumes, and reserve those that are not filled.
+    """Define the VM as a copy; make its *volumes*, and reserve those that are not filled.
 
     A volume for which no size is given has that of *sizes*, by its name. The lines that were added
     *by_hand* to what it is a copy of come with it: but not, if it is a VM of its own, those that no
@@ -399,12 +423,14 @@ def make_room(
         )
         draft.add(Define(spec, keep, copy_of, then), f"{spec.name} is not defined{only}")
     filled = _filled(spec, draft.state)
-    others = tuple(volume for volume in spec.volumes if volume is not spec.root)
-    for volumes in ((spec.root,), others):
-        for volume in volumes:
+    made = spec.volumes if volumes is None else volumes
+    roots = tuple(volume for volume in made if volume is spec.root)
+    others = tuple(volume for volume in made if volume is not spec.root)
+    for of_kind in (roots, others):
+        for volume in of_kind:
             size_bytes = volume.size_bytes or sizes.get(volume.name)
             _make_volume(draft, volume, size_bytes, zeroed(facts, volume.pool))
-        for volume in volumes:
+        for volume in of_kind:
             seen = draft.state.volume(volume.pool, volume.name)
             if seen is not None and seen.stage is Stage.FORMATTED and volume.name not in filled:
                 draft.add(ReserveVolume(seen.pool, seen.name), "a copy will be written to it")

@@ -23,6 +23,7 @@ OF_ONE_HOST = {  # devices that stay where they are
     "shmem": "memory that it shares with this host",
 }
 NOTHING = ("", "")
+UNCACHED = ("none", "directsync")
 STOP_FIRST = "move it without `live`"
 NO_VOLUME = "restart it if it was adopted, and remove a disk that is by hand"
 
@@ -59,6 +60,25 @@ def _not_moved(disks: Iterable[Element], volumes: Collection[str]) -> Iterator[P
             why = f"its disk {called} has the serial of no volume, or one that another has too"
             yield Problem(HARDWARE, f"{why}: {NO_VOLUME}", Code.REFUSED)
         left.discard(serial)
+
+
+def cached(live: str) -> tuple[str, ...]:
+    """The volumes, by their serials, of which the host may have more in memory than on the disk.
+
+    QEMU has a cache of the host's unless another is said.
+    """
+    domain = parsed(live)
+    disks = () if domain is None else domain.iterfind("devices/disk")
+    return tuple(
+        (disk.findtext("serial") or "").strip()
+        for disk in disks
+        if disk.find("readonly") is None and _cache(disk) not in UNCACHED
+    )
+
+
+def _cache(disk: Element) -> str:
+    driver = disk.find("driver")
+    return "" if driver is None else driver.get("cache", "")
 
 
 def as_there(xml: str, there: str) -> str:

@@ -15,9 +15,12 @@ operation begins on it. Its volumes and then its memory are copied by the hyperv
 stands still there and is off here: only then the source forgets it. Then the target notes that the
 VM is its own, and only after that it goes on there. So no moment has two that run, and what was
 interrupted before is dropped there, while it goes on here.
+
+What is in a pool that both hosts use is not copied, but passed on: the source gives it to the
+target by name before it forgets the VM, and so has nothing left that it could start or destroy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
@@ -32,7 +35,7 @@ from geats_core.jobs.copies import (
     room_for,
     template_of,
 )
-from geats_core.planning.actions import ActivateVolume, TakeOver, Unfreeze
+from geats_core.planning.actions import ActivateVolume, TakeOver, TakeVolumes, Unfreeze
 from geats_core.planning.draft import Draft
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.steps import Plan
@@ -40,8 +43,8 @@ from geats_core.planning.then import Then
 from geats_core.plans.codec import decode, encode
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
 from geats_core.reading.sizes import format_size
-from geats_core.vm.observation import Observation, Power
-from geats_core.vm.spec import ROOT, VMSpec
+from geats_core.vm.observation import Observation, Power, VolumeSeen
+from geats_core.vm.spec import ROOT, VMSpec, Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,8 @@ class Offer:
     ``is_running``: it shall run. ``is_given``: the host has forgotten it already, for this move.
     ``machine`` is what it runs on, such as ``pc-q35-7.2``, if it is to move as it runs. ``pools``
     are the identities of the pools of its volumes, by the volumes' names; empty if one has none.
+    ``shared`` are the volumes in pools that several hosts use, as they are there; those that are
+    ``cached`` may be on the host's memory only, as far as other hosts see.
     """
 
     manifest: Manifest
@@ -60,6 +65,8 @@ class Offer:
     is_given: bool = False
     machine: str = ""
     pools: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, VolumeSeen] = field(default_factory=dict)
+    cached: tuple[str, ...] = ()
 
 
 def offer_to_plain(offer: Offer) -> object:
@@ -109,12 +116,17 @@ def plan_fetch(
     if have.copy_of and have.power is not Power.STOPPED:
         half = "came here as it ran, but not whole: move it with `live`, or stop what came here"
         return problem(spec.name, half, Code.REFUSED)
-    if same := tuple(_on_same_storage(offer, spec, facts)):
+    along = _along(offer, spec, facts)
+    if same := tuple(_on_same_storage(offer, spec, facts, along)):
         return Failure(same)
     manifest = replace(offer.manifest, volumes=tuple(_in_order(offer)))
     copy_of, then = _copy_of(source, spec), Then.ON if offer.is_running else Then.OFF
-    match read_in(source, copy_of, then, manifest, spec, have, facts, others):
+    names = [each.name for each in along]
+    match read_in(source, copy_of, then, manifest, spec, have, facts, others, names):
         case Success(draft):
+            if along:
+                why = f"{source.partition('?')[0]} has the same pool: nothing of that is copied"
+                draft.add(TakeVolumes(source, offer.mark, along), why)
             return _ended(draft, spec, offer)
         case Failure() as refused:
             return refused
@@ -134,33 +146,75 @@ def plan_take_over(
     """
     if offer.is_given and _is_here(spec, have):
         return _ended(Draft(spec.name, have), spec, offer)
-    if same := tuple(_on_same_storage(offer, spec, facts)):
+    along = _along(offer, spec, facts)
+    same = (*_on_same_storage(offer, spec, facts, along), *_cached(offer, spec, along))
+    if same:
         return Failure(same)
     still = replace(have, power=Power.STOPPED, in_effect=None) if have.copy_of else have
     manifest, copy_of = offer.manifest, _copy_of(source, spec)
-    match room_for(copy_of, Then.ON, manifest, spec, still, facts, others):
+    names = [each.name for each in along]
+    match room_for(copy_of, Then.ON, manifest, spec, still, facts, others, names):
         case Success(draft):
-            taken = TakeOver(source, offer.mark, template_of(spec, manifest))
-            draft.add(taken, _why_live(spec, manifest))
+            taken = TakeOver(source, offer.mark, template_of(spec, manifest), along)
+            draft.add(taken, _why_live(spec, manifest, names))
             return draft.finished()
         case Failure() as refused:
             return refused
 
 
-def _on_same_storage(offer: Offer, spec: VMSpec, facts: HostFacts) -> Iterable[Problem]:
-    """Volumes whose pool is one for both hosts: a copy would be written over what is copied."""
+def _along(offer: Offer, spec: VMSpec, facts: HostFacts) -> tuple[VolumeSeen, ...]:
+    """The volumes that are in a pool that both hosts use and know for that: they stay there."""
+    return tuple(
+        replace(offer.shared[volume.name], pool=volume.pool)
+        for volume in spec.volumes
+        if volume.name in offer.shared
+        and facts.pool(volume.pool).shared
+        and _is_same(offer, volume, facts)
+    )
+
+
+def _is_same(offer: Offer, volume: Volume, facts: HostFacts) -> bool:
+    identity = offer.pools.get(volume.name)
+    return bool(identity) and identity == facts.pool(volume.pool).identity
+
+
+def _on_same_storage(
+    offer: Offer, spec: VMSpec, facts: HostFacts, along: Collection[VolumeSeen]
+) -> Iterable[Problem]:
+    """Volumes whose pool is one for both hosts, but not known for that: a copy would be written
+    over what is copied. And those that would be torn from others in it.
+    """
+    names = {each.name for each in along}
+    there = {each.name: each.pool for each in offer.manifest.spec.volumes}
+    both = {there.get(name) for name in names}
     for volume in spec.volumes:
-        identity = offer.pools.get(volume.name)
-        if identity and identity == facts.pool(volume.pool).identity:
-            path = f"{spec.name}.volumes[{volume.name}].pool"
-            why = f"{volume.pool!r} is the pool {identity} on both hosts, and volumes are copied"
-            yield Problem(path, f"{why}: give each host a pool of its own", Code.REFUSED)
+        path = f"{spec.name}.volumes[{volume.name}].pool"
+        if volume.name in names:
+            continue
+        if _is_same(offer, volume, facts):
+            pool = f"{volume.pool!r} is the pool {offer.pools[volume.name]} on both hosts"
+            advice = "say `shared: true` of it on both, or give each host a pool of its own"
+            yield Problem(path, f"{pool}: {advice}", Code.REFUSED)
+        elif there.get(volume.name) in both:
+            why = "is to leave a pool that others of the VM stay in: move it to another pool first"
+            yield Problem(path, why, Code.REFUSED)
 
 
-def _why_live(spec: VMSpec, manifest: Manifest) -> str:
-    size, memory = sum(each.size_bytes for each in manifest.volumes), spec.limits.memory_bytes
+def _cached(offer: Offer, spec: VMSpec, along: Iterable[VolumeSeen]) -> Iterable[Problem]:
+    """Disks that both hosts have at the end of a live move, each with a cache of its own."""
+    for name in sorted({each.name for each in along} & {*offer.cached}):
+        why = "may be in the memory of its host when the other one reads it"
+        advice = "say `cache: none` and restart it, or move it without `live`"
+        path = f"{spec.name}.hardware.disks.{name}.cache"
+        yield Problem(path, f"what was written to it {why}: {advice}", Code.REFUSED)
+
+
+def _why_live(spec: VMSpec, manifest: Manifest, along: Collection[str]) -> str:
+    copies = [each.size_bytes for each in manifest.volumes if each.name not in along]
+    size, memory = sum(copies), spec.limits.memory_bytes
     also = "" if memory is None else f" and {format_size(memory)} of memory"
-    copied = f"{format_size(size)} of its volumes{also} are copied, at most"
+    stay = f" ({', '.join(along)} stay where they are)" if along else ""
+    copied = f"{format_size(size)} of its volumes{also} are copied, at most{stay}"
     return f"{copied}; it stands still for the last of it only, about a second"
 
 

@@ -11,6 +11,7 @@ from geats_core.planning.plugin_facts import Leftover
 from geats_core.planning.then import Then
 from geats_core.reading.sizes import format_size
 from geats_core.reading.values import dataclass
+from geats_core.vm.observation import VolumeSeen
 from geats_core.vm.readiness import Ready
 from geats_core.vm.spec import ROOT, Dns, Limits, VMSpec
 
@@ -147,13 +148,14 @@ class UnpackVolume(OnVolume):
     ``archive`` is a path, or says which host, such as ``ssh://root@host-a/web01``. ``sha256`` is
     the checksum of the volume's part of the archive, or the mark of what the other host offers.
     ``template`` is the template from which the root volume was installed, and None for other
-    volumes.
+    volumes. If it ``waits``, there are volumes that come over later, with the VM: ``TakeVolumes``.
     """
 
     archive: str
     sha256: str
     template: str | None
     identity: Identity
+    waits: bool = False
 
     @property
     def is_from_host(self) -> bool:
@@ -163,7 +165,21 @@ class UnpackVolume(OnVolume):
     @property
     def takes_over(self) -> bool:
         """Whether the other host forgets the VM then: its root is the last volume to arrive."""
-        return self.is_from_host and self.volume == ROOT
+        return self.is_from_host and self.volume == ROOT and not self.waits
+
+
+@dataclass(frozen=True, slots=True)
+class TakeVolumes:
+    """Take over, from another host, the volumes that are in pools of both hosts, and with them the
+    VM: the other host forgets it. Nothing is copied.
+
+    ``source`` says which host, and ``mark`` is that of what it offers; ``volumes`` are as they are
+    there, but each in the pool of that host's that it is in here.
+    """
+
+    source: str
+    mark: str
+    volumes: tuple[VolumeSeen, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +266,14 @@ class TakeOver:
     runs there, then its memory; then the other host forgets it.
 
     ``source`` says which host, such as ``ssh://root@host-a/web01``, and ``mark`` is that of what it
-    offers. ``template`` is the template from which the root volume was installed.
+    offers. ``template`` is the template from which the root volume was installed. The volumes
+    ``along`` are not copied: they are in pools of both hosts, as in ``TakeVolumes``.
     """
 
     source: str
     mark: str
     template: str
+    along: tuple[VolumeSeen, ...] = ()
 
 
 class Reading(StrEnum):
@@ -481,6 +499,7 @@ PowerAction: TypeAlias = (
     PowerOffAction
     | Start
     | TakeOver
+    | TakeVolumes
     | AwaitReady
     | KeepOff
     | Freeze
@@ -522,6 +541,7 @@ def impact_of(action: Action) -> Impact:
             | ConfigureGuest()
             | ReserveVolume()
             | UnpackVolume()
+            | TakeVolumes()
             | CloneVolume()
             | AdoptVolume()
             | Adopt()
@@ -588,6 +608,9 @@ def describe(action: Action, vm_name: str) -> str:
             return f"copy volume {vm_name}/{volume} from {archive.partition('?')[0]}{then}"
         case UnpackVolume(_, volume, archive):
             return f"unpack volume {vm_name}/{volume} from {archive}"
+        case TakeVolumes(source, _, volumes):
+            named = ", ".join(f"{vm_name}/{each.name}" for each in volumes)
+            return f"take {vm_name} over from {source.partition('?')[0]} with {named}, where it is"
         case CloneVolume(_, volume, source):
             return f"clone volume {vm_name}/{volume} from {source}/{volume}"
         case AdoptVolume(pool, volume, _, tree):

@@ -54,6 +54,7 @@ from geats_core.planning.actions import (
     Start,
     Stop,
     TakeOver,
+    TakeVolumes,
     Undefine,
     Unfreeze,
     Unlock,
@@ -171,13 +172,23 @@ def after(action: Action, have: Observation) -> After:
             )
         case AwaitReady():
             return _need((have.power is Power.RUNNING, f"it is {have.power}"), then=have)
-        case TakeOver(template=template):
+        case TakeOver(template=template, along=along):
             if have.recorded is None or not have.copy_of:
                 return Failure("it is no copy of a VM of another host")
+            came = _come_along(have, along)
             return _need(
                 (have.power is not Power.STUCK, f"it is {have.power}"),
-                (_can_arrive(have.recorded, have), "a volume is not ready"),
-                then=_arrived(have.recorded, template, have),
+                (_can_arrive(have.recorded, came), "a volume is not ready"),
+                then=_arrived(have.recorded, template, came),
+            )
+        case TakeVolumes(volumes=volumes):
+            if have.recorded is None or not have.copy_of:
+                return Failure("it is no copy of a VM of another host")
+            came = _come_along(have, volumes)
+            return _need(
+                (have.power is Power.STOPPED, f"it is {have.power}"),
+                (are_usable(have.recorded.volumes, came), "a volume is not ready"),
+                then=changed(came, copy_of=""),
             )
         case Shutdown(_, then):
             return _need(
@@ -273,6 +284,14 @@ def _told(dns: Dns, runs: VMSpec, have: Observation) -> Observation:
     if root is not None and root.guest == guest_digest(runs):
         have = _with_volume(have, changed(root, guest=guest_digest(told)))
     return changed(have, in_effect=told)
+
+
+def _come_along(have: Observation, volumes: Iterable[VolumeSeen]) -> Observation:
+    """They are its own now; the guest on a root is configured anew."""
+    for seen in volumes:
+        guest = UNFINISHED_COPY if seen.name == ROOT else seen.guest
+        have = _with_volume(have, changed(seen, active=True, guest=guest))
+    return have
 
 
 def _can_arrive(spec: VMSpec, have: Observation) -> bool:

@@ -52,6 +52,7 @@ from geats_core.planning.actions import (
     Start,
     Stop,
     TakeOver,
+    TakeVolumes,
     Undefine,
     Unfreeze,
     Unlock,
@@ -166,6 +167,8 @@ def _writes(action: Action) -> frozenset[Resource]:
             return frozenset({VOLUMES, DEFINITION})
         case UnpackVolume() if action.takes_over:  # all others are there by then
             return frozenset({VOLUMES, COPIES})
+        case TakeVolumes():  # the same
+            return frozenset({VOLUMES, COPIES})
         case UnpackVolume() | CloneVolume():
             place = (action.pool, action.volume)
             return frozenset({(*VOLUMES, *place), (*COPIES, *place)})
@@ -214,6 +217,7 @@ def _reads(action: Action) -> frozenset[Resource]:
             | InstallTemplate()
             | ReserveVolume()
             | UnpackVolume()
+            | TakeVolumes()
             | CloneVolume()
             | RenameVolume()
             | MoveVolume()

@@ -504,10 +504,15 @@ class LiveMoving(Protocol):
         """
         ...
 
-    def send(self, name: str, domain: str) -> None:
+    def cached(self, name: str) -> Collection[str]:
+        """The volumes of a VM that runs of which this host may have more than is on the disk."""
+        ...
+
+    def send(self, name: str, domain: str, along: Collection[str] = ()) -> None:
         """Copy disks and memory to where the VM is expected as *domain*, until it is whole there.
 
-        It is off then. If that fails, it runs on.
+        It is off then. If that fails, it runs on. The volumes *along* are on disks that both hosts
+        have: they are not copied.
         """
         ...
 

@@ -7,7 +7,7 @@ have no more keys than those: no ``privileged``, no ``binds``.
 import os
 import socket
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -193,7 +193,10 @@ class MemoryDriver:
             self._off(spec.name, *ON)
         return Meeting(domain=next(f"{at}" for at, each in _drivers.items() if each is self))
 
-    def send(self, name: str, domain: str) -> None:
+    def cached(self, name: str) -> Collection[str]:
+        return ()
+
+    def send(self, name: str, domain: str, along: Collection[str] = ()) -> None:
         vm, there = self._in(name, Power.RUNNING), _drivers[Path(domain)]
         there.vms[name] = replace(there.vms[name], power=Power.FROZEN, in_effect=vm.in_effect)
         there.memories[name] = self.remembered(name)

@@ -30,7 +30,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.model import adopted, filled
 from geats_core.vm.guest_files import guest_digest
-from geats_core.vm.observation import UNFINISHED_COPY, Renaming, Stage
+from geats_core.vm.observation import UNFINISHED_COPY, Renaming, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_host import templates
 from geats_host.drivers import AdoptingDriver, DiskGrowing, DomainAdopting, GuestConfiguring, Place
@@ -100,6 +100,15 @@ def arrived(ground: Ground, spec: VMSpec, template: str) -> None:
         ground.remember(each.pool, volume, ground.look(each.pool, each.name))
 
 
+def came_along(ground: Ground, seen: VolumeSeen) -> None:
+    """A volume that another host has passed on; the guest on a root is still to be configured."""
+    pool, volume = ground.pools[seen.pool], VolumeId(ground.name, seen.name)
+    if seen.name == ROOT:
+        pool.mark(volume, replace(ground.seen(pool, volume), guest=UNFINISHED_COPY))
+    pool.activate(volume)
+    ground.remember(seen.pool, volume, ground.look(seen.pool, seen.name))
+
+
 def hand_over(ground: Ground, action: RenameVolume) -> None:
     """Let the volume be the new name's, as active as it was; nobody misses it under the old."""
     pool, volume = ground.pools[action.pool], VolumeId(ground.name, action.volume)
@@ -158,19 +167,23 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
         case UnpackVolume(_, _, archive, sha256, template, identity):
             content = vm_archives.content_of(pool, volume, ground.store.root.parent)
             if action.is_from_host:
-                fetching.fetch(action, content, partial(_remember, ground, identity=identity))
+                fetching.fetch(
+                    action, content, partial(remember_machine, ground, identity=identity)
+                )
             else:
                 vm_archives.unpack_volume(Path(archive), action.volume, sha256, content)
                 if action.volume == ROOT:
                     kept = vm_archives.read(Path(archive)).manifest.remembered
-                    _remember(ground, kept, identity)
+                    remember_machine(ground, kept, identity)
             _filled(ground, pool, volume, template, identity)
             if action.takes_over:
                 unfinished_copies.forget(ground.registry, ground.name)
         case CloneVolume(_, _, source, template):
             pool.clone(VolumeId(source, action.volume), volume)
             if action.volume == ROOT:
-                _remember(ground, machine_memory.remembered_by(ground.driver, source), Identity.NEW)
+                remember_machine(
+                    ground, machine_memory.remembered_by(ground.driver, source), Identity.NEW
+                )
             _filled(ground, pool, volume, template, Identity.NEW)
         case AdoptVolume(tree=tree):
             _check_root(ground, action)
@@ -187,7 +200,7 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
             assert_never(action)
 
 
-def _remember(ground: Ground, remembered: Mapping[str, str], identity: Identity) -> None:
+def remember_machine(ground: Ground, remembered: Mapping[str, str], identity: Identity) -> None:
     """Let the machine remember what goes along with the root, before that counts as filled."""
     if remembered:
         machine_memory.let_remember(ground.driver, ground.name, remembered, identity)

@@ -20,6 +20,7 @@ from geats_core.planning.actions import (
     ForgetVolume,
     Freeze,
     Hold,
+    Identity,
     KeepOff,
     Lock,
     MoveVolume,
@@ -40,6 +41,7 @@ from geats_core.planning.actions import (
     Start,
     Stop,
     TakeOver,
+    TakeVolumes,
     Undefine,
     Unfreeze,
     Unlock,
@@ -79,14 +81,16 @@ if TYPE_CHECKING:
     from geats_host.archives import export_clones, published, vm_archives
     from geats_host.drivers import machine_memory, readiness
     from geats_host.engine import volume_moves
-    from geats_host.peers import arriving
+    from geats_host.peers import arriving, fetching, passed_on
 else:  # most VMs say nothing of it
     export_clones = later("geats_host.archives.export_clones")
     published = later("geats_host.archives.published")
     vm_archives = later("geats_host.archives.vm_archives")
     machine_memory = later("geats_host.drivers.machine_memory")
     volume_moves = later("geats_host.engine.volume_moves")
-    arriving = later("geats_host.peers.arriving")
+    arriving, fetching, passed_on = (
+        later(f"geats_host.peers.{each}") for each in ("arriving", "fetching", "passed_on")
+    )
     readiness = later("geats_host.drivers.readiness")
 
 AS_OFFERED = (Undefine, ActivateVolume)  # what another host was offered is still so
@@ -155,6 +159,8 @@ class Performer(Ground):
                 readiness.await_ready(self.driver, self.name, ready, self.over)
             case TakeOver():
                 self._take_over(action)
+            case TakeVolumes():
+                self._take_volumes(action)
             case SetLimits(limits):
                 self.driver.set_limits(self.name, limits)
             case SetDevices():
@@ -319,12 +325,25 @@ class Performer(Ground):
             raise HostError(f"{self.name}: its driver cannot take over a VM that runs")
         came_as = unfinished_copies.came_as(self.registry, self.name)
         comes_as = partial(unfinished_copies.note_mark, self.registry, self.name)
-        arriving.take_over(action, driver, spec, self.places(spec), came_as, comes_as)
+        places = self.places(spec)
+        with passed_on.asked_for(self.pools, action.along) as along:
+            arriving.take_over(action, driver, spec, places, along, came_as, comes_as)
+        for each in action.along:
+            on_volumes.came_along(self, each)
         on_volumes.arrived(self, spec, action.template)
         unfinished_copies.forget(self.registry, self.name)
         comes_as("")
         unfinished_restarts.forget(self.registry, [self.name])
         self._unfreeze(Then.ON)
+
+    def _take_volumes(self, action: TakeVolumes) -> None:
+        """What came along is a copy whose guest is not configured, until it is."""
+        remember = partial(on_volumes.remember_machine, self, identity=Identity.KEPT)
+        with passed_on.asked_for(self.pools, action.volumes) as along:
+            fetching.take(action, along, remember)
+        for each in action.volumes:
+            on_volumes.came_along(self, each)
+        unfinished_copies.forget(self.registry, self.name)
 
     def _check_mounts(self) -> None:
         """Once more, as the steps before may have taken long; and the guest is off now."""

@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 A request is one line of JSON, and so is the answer; after that of a ``volume`` comes what it holds.
-``offer`` says what there is, and notes it (see ``observing.offers``); ``give`` forgets the VM for
-the one that asks, if what was offered is still so; ``forget`` destroys what is left of it here.
+``offer`` says what there is, and notes it (see ``observing.offers``); ``give`` passes volumes in
+shared pools on (see ``peers.passed_on``), and forgets the VM for the one that asks, if what was
+offered is still so; ``forget`` destroys what is left of it here.
 Each can be asked again: who was not told the answer asks the same.
 """
 
@@ -35,6 +36,7 @@ from geats_host.moves import sending_live
 from geats_host.moves.sending_live import check, done
 from geats_host.observing import offers
 from geats_host.peers.fetching import REMEMBERED
+from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
 from geats_host.peers.peer import VERSION, Answer, Request
 from geats_host.peers.volumes import send
 from geats_host.planning.plans import saved_alone
@@ -54,6 +56,8 @@ def serve(host: Host, stdin: BinaryIO, stdout: BinaryIO) -> None:
                 _say(stdout, _offered(host, request))
             case "volume":
                 _send(host, request, stdin.read(), stdout)
+            case "remembered":
+                _say(stdout, _remembered(host, request))
             case "give":
                 _say(stdout, _give(host, request))
             case "forget":
@@ -99,6 +103,9 @@ def offer(
     have, noted = host.observe(name), offers.noted(host.registry, name)
     if not have.is_recorded:
         return None if noted is None else replace(noted, is_given=True)
+    spec = have.recorded
+    if noted is not None and spec is not None and is_passed_on(host.pools, spec):
+        return replace(noted, is_given=True)
     check(host, name)
     if live:
         return sending_live.offered(host, _described(host, name, have), have, test=test)
@@ -151,8 +158,14 @@ def _described(host: Host, name: str, have: Observation) -> Offer:
         by_hand=have.by_hand,
     )
     is_running = have.power is not Power.STOPPED or have.to_run
-    pools = {each.name: host.pools[each.pool].facts.identity or "" for each in spec.volumes}
-    return Offer(manifest=manifest, is_running=is_running, pools=pools)
+    pools = {each.name: host.pools[each.pool].facts for each in spec.volumes}
+    there = {each.name: have.volume(*_place(each)) for each in spec.volumes}
+    return Offer(
+        manifest=manifest,
+        is_running=is_running,
+        pools={volume: facts.identity or "" for volume, facts in pools.items()},
+        shared={v: seen for v, seen in there.items() if seen is not None and pools[v].shared},
+    )
 
 
 def _packed(host: Host, name: str, volume: Volume, have: Observation) -> PackedVolume:
@@ -196,12 +209,23 @@ def _as_offered(host: Host, request: Request) -> Offer:
     return noted
 
 
+def _remembered(host: Host, request: Request) -> Answer:
+    """What its machine remembers; nothing, if it was given before."""
+    name, spec = f"{request['vm']}", _as_offered(host, request).manifest.spec
+    is_here = host.observe(name).is_recorded
+    return {REMEMBERED: remembered_by(host.driver_of(name, spec), name) if is_here else {}}
+
+
 def _give(host: Host, request: Request) -> Answer:
     """Forget the VM: from then on, it is that of the host that asks."""
     name = f"{request['vm']}"
     _as_offered(host, request)
     if host.observe(name).is_recorded:
-        check(host, name)
+        with host.locks.operation(name):
+            spec = _as_offered(host, request).manifest.spec
+            if not is_passed_on(host.pools, spec):
+                check(host, name)
+            pass_on(host.registry, spec, wanted(host.pools, spec, request))
         done(host, plan_verb(host, "undefine", name))
     return {}
 

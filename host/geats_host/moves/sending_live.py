@@ -27,6 +27,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.observing import offers
 from geats_host.peers.arriving import STALE, UUID
+from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
 from geats_host.peers.peer import Answer, Request
 
 OFF = "is off: leave out `live`"
@@ -57,7 +58,8 @@ def _as_it_is(host: Host, now: Offer, have: Observation, mark: str) -> Offer:
         return replace(noted, is_given=not have.is_recorded)
     if problems := _cannot_leave(have, driver):
         raise Refused(*(replace(each, path=f"{name}.{each.path}".rstrip(".")) for each in problems))
-    return replace(now, machine=driver.machine(name), mark=mark)
+    cached = tuple(sorted({*driver.cached(name)} & now.shared.keys())) if now.shared else ()
+    return replace(now, machine=driver.machine(name), mark=mark, cached=cached)
 
 
 def _is_sent(host: Host, noted: Offer, have: Observation, driver: LiveMoving) -> bool:
@@ -97,11 +99,12 @@ def check(host: Host, name: str) -> None:
 
 def meet(host: Host, request: Request) -> Answer:
     """Make room for the sockets of a move."""
-    name, _, have, driver = _as_offered(host, request)
+    name, noted, have, driver = _as_offered(host, request)
     if not have.is_recorded:
         raise Refused(f"{name}: {GIVEN}")
     if have.power is not Power.RUNNING:
         raise _not_running(name, have)
+    wanted(host.pools, noted.manifest.spec, request)
     return {UUID: driver.meet(name)}
 
 
@@ -114,7 +117,8 @@ def move(host: Host, request: Request) -> Answer:
             if have.power is not Power.RUNNING:
                 raise _not_running(name, have)
             check(host, name)
-            driver.send(name, f"{request.get('domain')}")
+            along = wanted(host.pools, noted.manifest.spec, request)
+            driver.send(name, f"{request.get('domain')}", [volume for volume, *_ in along])
             offers.note_sent(host.registry, noted)
     finally:
         driver.part(name)
@@ -137,7 +141,12 @@ def let_go(host: Host, request: Request) -> Answer:
         return {STALE: True}
     if not _is_sent(host, noted, have, driver):
         raise _not_running(name, have)
-    check(host, name)
+    spec = noted.manifest.spec
+    with host.locks.operation(name):
+        _as_offered(host, request)
+        if not is_passed_on(host.pools, spec):
+            check(host, name)
+        pass_on(host.registry, spec, wanted(host.pools, spec, request))
     planned = plan_verb(host, "undefine", name)
     _as_offered(host, request)
     done(host, planned)

@@ -18,6 +18,7 @@ def take_over(
     driver: LiveMoving,
     spec: VMSpec,
     places: Mapping[str, Place],
+    along: Mapping[str, object],
     came_as: str,
     comes_as: Callable[[str], None],
 ) -> None:
@@ -25,11 +26,12 @@ def take_over(
 
     What came here is the VM only if it came under the mark of this offer, and if the other host has
     forgotten the VM for it; else it is of no worth, and dropped. *came_as* is the mark under which
-    it came; *comes_as* notes another one, or none.
+    it came; *comes_as* notes another one, or none. *along* is what is said of volumes that are not
+    copied: see ``passed_on``.
     """
     try:
         peer, vm = peer_of(action.source)
-        request: dict[str, object] = {"vm": vm, "mark": action.mark}
+        request: dict[str, object] = {"vm": vm, "mark": action.mark, **along}
         there = driver.arrived(spec.name)
         is_here = came_as == action.mark and there in (Arrived.WHOLE, Arrived.RUNNING)
         if not is_here or _is_stale(peer, request):

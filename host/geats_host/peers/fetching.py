@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from geats_core.planning.actions import UnpackVolume
+from geats_core.planning.actions import TakeVolumes, UnpackVolume
+from geats_core.vm.spec import ROOT
 from geats_host.archives.vm_archives import Content
 from geats_host.errors import HostError, Refused
 from geats_host.peers.peer import Answer, Peer, peer_of
@@ -33,7 +34,24 @@ def fetch(
         raise HostError("; ".join(refused.problems)) from None
 
 
-def _ask(peer: Peer, request: dict[str, object]) -> None:
+def take(
+    action: TakeVolumes,
+    along: Mapping[str, object],
+    remember: Callable[[Mapping[str, str]], None],
+) -> None:
+    """Have the other host pass on what comes *along*, and forget the VM."""
+    try:
+        peer, vm = peer_of(action.source)
+        request = {"vm": vm, "mark": action.mark}
+        if any(each.name == ROOT for each in action.volumes):
+            with peer.asked({"do": "remembered", **request}) as (answer, _):
+                remember(_remembered(answer))
+        _ask(peer, {"do": "give", **request, **along})
+    except Refused as refused:
+        raise HostError("; ".join(refused.problems)) from None
+
+
+def _ask(peer: Peer, request: Mapping[str, object]) -> None:
     with peer.asked(request):
         pass
 

@@ -6,6 +6,7 @@ has it. Locks of files work on NFS from version 4 on, and on cluster filesystems
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,13 +16,14 @@ from pathlib import Path
 from geats_core.declared.shared_pools import Owner, owner_from_json, owner_to_json
 from geats_core.reading.fields import VM_NAME
 from geats_host.errors import HostError
-from geats_host.guest_trees.folders import host_errors, make_directory, open_directory
+from geats_host.guest_trees.folders import exists, host_errors, make_directory, open_directory
 from geats_host.storage.marks import READING, replace_file
 
 OWNERS = "_owners"  # in the root of a pool; no VM can have this name
 HOSTS = "_hosts"  # in that: a file for each host that ever had a VM there
 LOCK = "_lock"
 ENDING = ".owner"  # of the files of VMs: a VM can be called ``x.new``
+TOKEN = "_token-"
 LENGTH = 6  # bytes of an identity: short enough for people to compare
 PRIVATE = 0o700
 
@@ -118,6 +120,25 @@ class Owners:
             if found is not None and found.identity == us.identity:
                 os.unlink(f"{vm}{ENDING}", dir_fd=at)
                 os.fsync(at)
+
+    @contextmanager
+    def token(self) -> Iterator[str]:
+        """A file of that name is there for a while: who sees it, sees the same files, and now."""
+        name = f"{TOKEN}{secrets.token_hex(LENGTH)}"
+        with self._locked() as at:
+            replace_file(at, name, "")
+        try:
+            yield name
+        finally:
+            with self._locked() as at, suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=at)
+
+    def has_token(self, name: str) -> bool:
+        """Whether it is there."""
+        if not re.fullmatch(f"{TOKEN}[0-9a-f]+", name):
+            return False
+        with self._locked() as at:
+            return exists(name, at)
 
     def try_lock(self) -> None:
         """Lock and unlock, as ``claim`` does; ``HostError`` if that does not work there."""

@@ -218,11 +218,14 @@ class SharedPool:
     def _whose(self, vm: str, owner: Owner | None, us: Owner | None) -> Whose:
         return whose(owner, us, is_recorded=owner is None and self.records(vm))
 
+    def is_anothers(self, vm: str) -> bool:
+        """Whether another host has the VM."""
+        owner, us = self.owners.of(vm), self.us.known()
+        return owner is not None and (us is None or owner.identity != us.identity)
+
     def _is_anothers(self, volume: VolumeId) -> bool:
         check_names(volume)
-        owner = self.owners.of(volume.vm) if volume.is_of_vm else None
-        us = self.us.known()
-        return owner is not None and (us is None or owner.identity != us.identity)
+        return volume.is_of_vm and self.is_anothers(volume.vm)
 
     def _claim(self, volume: VolumeId) -> None:
         check_names(volume)

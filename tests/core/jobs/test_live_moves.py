@@ -3,7 +3,7 @@
 import pytest
 
 from geats_core.domains.machine import Machine
-from geats_core.jobs.live_moves import as_there, cannot_move
+from geats_core.jobs.live_moves import as_there, cached, cannot_move
 
 HERE = """<domain type='qemu'><name>web</name><devices>
 <disk type='file' device='disk'><driver name='qemu' type='raw' discard='unmap'/>
@@ -31,6 +31,17 @@ def test_it_arrives_as_it_is_but_for_where_its_disks_and_nics_are_connected() ->
         '<interface type="user"><mac address="52:54:00:00:00:08" /></interface>'
         "</devices></domain>"
     )
+
+
+def test_a_disk_is_cached_unless_another_cache_than_the_hosts_is_said() -> None:
+    assert cached(HERE.replace("<source file='/iso'/>", "<readonly/>")) == ("root",)
+    for cache, found in (("none", ()), ("directsync", ()), ("unsafe", ("root",))):
+        here = HERE.replace("discard='unmap'", f"cache='{cache}'").replace(
+            "'/iso'/>", "'/iso'/><readonly/>"
+        )
+        assert cached(here) == found
+    bare = "<domain><devices><disk><serial>data</serial></disk></devices></domain>"
+    assert (cached(bare), cached("no XML")) == (("data",), ())
 
 
 def test_disks_whose_names_differ_in_case_only_are_two() -> None:

@@ -17,6 +17,7 @@ from geats_core import (
     follow,
     plan,
 )
+from geats_core.jobs.copies import plan_import
 from geats_core.jobs.moves import (
     Offer,
     cannot_leave,
@@ -26,7 +27,15 @@ from geats_core.jobs.moves import (
     plan_take_over,
     plan_to_read,
 )
-from geats_core.planning.actions import Shutdown, Stop, TakeOver, Unfreeze, describe, impact_of
+from geats_core.planning.actions import (
+    Shutdown,
+    Stop,
+    TakeOver,
+    TakeVolumes,
+    Unfreeze,
+    describe,
+    impact_of,
+)
 from geats_core.planning.costs import Impact
 from geats_core.planning.model import after as after_action
 from geats_core.reading.checked import Checked
@@ -119,8 +128,8 @@ def test_a_vm_that_both_define_is_refused() -> None:
 def test_volumes_are_not_copied_within_a_pool_that_both_hosts_have() -> None:
     offer = replace(OFFER, pools={"root": "3f0c", "data": ""})
     told = [
-        "web.volumes[root].pool: 'default' is the pool 3f0c on both hosts, and volumes are copied:"
-        " give each host a pool of its own"
+        "web.volumes[root].pool: 'default' is the pool 3f0c on both hosts: say `shared: true` of it"
+        " on both, or give each host a pool of its own"
     ]
     for planning in (plan_fetch, plan_take_over):
         for identity in ("3f0c", "b194"):
@@ -222,3 +231,104 @@ def test_what_came_and_is_not_whole_is_stopped_and_never_let_go_on(
     assert not any(isinstance(step.action, Unfreeze | Shutdown) for step in made.steps)
     assert after(made, half).power is Power.STOPPED
     assert after_action(Unfreeze(), half) == Failure(f"it is an unfinished copy of {half.copy_of}")
+
+
+SHARED = HostFacts(
+    pools={"default": PoolFacts(shared=True, identity="5b", elsewhere={"web": "a"})},
+    memory_bytes=2**34,
+)
+ALONG = replace(
+    OFFER,
+    pools={"root": "5b", "data": "5b"},
+    shared={each.name: each for each in OFF.volumes},
+)
+TAKEN = f"take web over from {URL} with web/root, web/data, where it is"
+NOT_COPIED = f"{URL} has the same pool: nothing of that is copied"
+
+
+def test_what_is_in_a_pool_of_both_hosts_is_taken_over_where_it_is() -> None:
+    made = plan_fetch(URL, ALONG, WEB, Observation(), SHARED, {}).unwrap()
+    assert lines(made)[1] == f"{TAKEN}: {NOT_COPIED}"
+    assert [describe(step.action, "web") for step in made.steps] == [
+        "define web",
+        TAKEN,
+        "configure the guest on volume web/root",
+        "start web",
+    ]
+    assert [impact_of(step.action) for step in made.steps] == [Impact.NONE] * 4
+    assert after(made) == ON
+    cut = replace(after(made, cut=1), volumes=OFF.volumes)  # it was passed on, and nothing noted
+    again = plan_fetch(URL, replace(ALONG, is_given=True), WEB, cut, SHARED, {}).unwrap()
+    assert describe(again.steps[0].action, "web") == TAKEN
+    assert after(again, cut) == ON
+    taken = after(made, cut=2)
+    rest = plan_fetch(URL, replace(ALONG, is_given=True), WEB, taken, SHARED, {}).unwrap()
+    assert after(rest, taken) == ON
+
+
+def test_what_is_taken_over_waits_for_what_is_copied() -> None:
+    pools = {"root": "5b", "data": "5c"}
+    for shared, copied in (("root", "data"), ("data", "root")):
+        seen = {each.name: each for each in OFF.volumes if each.name == shared}
+        spec = vm(
+            "web",
+            memory="1GiB",
+            volumes=[
+                {"name": "root", "pool": "default" if shared == "root" else "own"},
+                {"name": "data", "mount": "/d", "pool": "default" if shared == "data" else "own"},
+            ],
+        )
+        offer = replace(offer_of(spec), pools=pools | {shared: "5b", copied: "5c"}, shared=seen)
+        facts = replace(SHARED, pools={**(SHARED.pools or {}), "own": PoolFacts(identity="5d")})
+        made = plan_fetch(URL, offer, spec, Observation(), facts, {}).unwrap()
+        told = [describe(step.action, "web") for step in made.steps]
+        assert told[-4:-2] == [
+            f"copy volume web/{copied} from {URL}",
+            f"take web over from {URL} with web/{shared}, where it is",
+        ]
+        last = made.steps[-3].action
+        assert isinstance(last, TakeVolumes)
+        half = after(made, cut=len(made.steps) - 4)
+        assert after_action(last, half) == Failure("a volume is not ready")
+        assert after(made) == at(Target.RUNNING, spec)["web"]
+
+
+def test_what_only_one_host_calls_shared_or_would_be_torn_apart_stays() -> None:
+    unknown = replace(SHARED, pools={"default": PoolFacts(identity="5b")})
+    found = plan_fetch(URL, ALONG, WEB, Observation(), unknown, {})
+    why = "'default' is the pool 5b on both hosts: say `shared: true` of it on both, or give each"
+    assert [str(each) for each in found.failure()] == [
+        f"web.volumes[{name}].pool: {why} host a pool of its own" for name in ("root", "data")
+    ]
+    apart = vm(
+        "web",
+        memory="1GiB",
+        volumes=[{"name": "root"}, {"name": "data", "mount": "/d", "pool": "own"}],
+    )
+    facts = replace(SHARED, pools={**(SHARED.pools or {}), "own": PoolFacts(identity="5d")})
+    torn = plan_fetch(URL, ALONG, apart, Observation(), facts, {}).failure()
+    assert [each.path for each in torn] == ["web.volumes[data].pool"]
+    assert "is to leave a pool that others of the VM stay in" in str(torn[0])
+
+
+def test_an_archive_is_not_read_beside_what_another_host_has_in_a_shared_pool() -> None:
+    read = plan_import("/a.tar", OFFER.manifest, WEB, Observation(), SHARED, {})
+    why = "'default' is shared, and a has web there: move it from there by ssh"
+    assert [str(each).partition(" (")[0] for each in read.failure()] == [
+        f"web.volumes[{name}].pool: {why}" for name in ("root", "data")
+    ]
+
+
+def test_a_live_move_takes_what_is_shared_along_unless_it_is_cached() -> None:
+    live = replace(ALONG, machine="q35")
+    made = plan_take_over(URL, live, WEB, Observation(), SHARED, {}).unwrap()
+    assert [type(step.action) for step in made.steps][1:] == [TakeOver]
+    assert "0B of its volumes" in lines(made)[-1]
+    assert "(root, data stay where they are)" in lines(made)[-1]
+    assert after(made) == ON
+    cached = replace(live, cached=("data",))
+    refused = plan_take_over(URL, cached, WEB, Observation(), SHARED, {}).failure()
+    assert [each.path for each in refused] == ["web.hardware.disks.data.cache"]
+    takes = TakeVolumes(URL, MARK, OFF.volumes)
+    assert "is no copy" in after_action(takes, OFF).failure()
+    assert "it is running" in after_action(takes, replace(ON, copy_of="x")).failure()

@@ -1,6 +1,6 @@
 """VMs that move between two hosts: whatever is cut, one has the VM, and asking again ends it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -76,13 +76,15 @@ def can_run(host: Host) -> bool:
         return False
 
 
-def host_at(directory: Path, vm: dict[str, object]) -> Host:
-    is_disk = vm is DISKS
+def host_at(
+    directory: Path, vm: dict[str, object], pools: Mapping[str, object] | None = None
+) -> Host:
+    is_disk = vm.get("template") == "image"
     kind = "sparsefile" if is_disk else "directory"
     return Host.from_config(
         {
             **memory_config(directory),
-            "pools": {"default": {"type": kind, "path": f"{directory}/volumes"}},
+            "pools": pools or {"default": {"type": kind, "path": f"{directory}/volumes"}},
             "drivers": {"memory": {"roots": "disk"} if is_disk else {}},
             "templates": {
                 "image": {"disk": {"path": f"{directory.parent}/image", "format": "qcow2"}},
@@ -434,7 +436,7 @@ def test_what_runs_on_at_its_source_after_it_was_sent_does_not_go_on_here(
 ) -> None:
     send = MemoryDriver.send
 
-    def sent_in_vain(driver: MemoryDriver, name: str, domain: str) -> None:
+    def sent_in_vain(driver: MemoryDriver, name: str, domain: str, _: object) -> None:
         send(driver, name, domain)
         driver.start(name)
 

@@ -1,5 +1,6 @@
 """Virtual machines that move between two hosts as they run."""
 
+import json
 from base64 import b64decode
 from collections.abc import Iterator
 
@@ -47,6 +48,56 @@ def test_a_guest_goes_on_elsewhere_with_its_memory_and_its_disks(hosts: TwoHosts
     b.geats("stop", NAME)
     b.geats("deprovision", NAME)
     assert b.left() == []
+
+
+ON_BOTH = {"name": "root", "size": "8MiB", "pool": "shared"}
+MIXED = [ON_BOTH, {"name": "data", "size": "4MiB"}]
+
+
+def owners(hosts: TwoHosts) -> list[str]:
+    """Who has what in the pool of both."""
+    folder = hosts.a.folder.parent / "shared/_owners"
+    return [json.loads(each.read_text())["host"] for each in folder.glob("*.owner")]
+
+
+def test_a_guest_goes_on_elsewhere_on_a_disk_that_both_hosts_see(hosts: TwoHosts) -> None:
+    """The root is not copied, and the data are."""
+    a, b = hosts.a, hosts.b
+    for each in (a, b):
+        agent_guest.disk(each.folder / "image")
+        each.vms = {}
+    hardware = agent_guest.hardware()
+    a.vms = {NAME: vm(memory="128MiB", hardware=hardware, volumes=MIXED)}
+    a.geats("apply", NAME)
+    a.vms = {}
+    refused = hosts.fetch("--live")
+    assert (
+        "hardware.disks.root.cache: what was written to it may be in the memory" in refused.stderr
+    )
+    disks = {"root": {"cache": "none"}}
+    a.vms = {NAME: vm(memory="128MiB", hardware={**hardware, "disks": disks}, volumes=MIXED)}
+    a.geats("stop", NAME)
+    a.geats("apply", NAME)
+    described, a.vms = a.vms, {}
+    a.geats("wait", NAME, "--timeout", "300", "--", "true")
+    words = "echo word > /tmp/word; echo note > /mnt/note; sync; cat /proc/uptime"
+    before = float(a.geats("exec", NAME, "--", "sh", "-c", words).split()[0])
+    (disk,) = (a.folder.parent / "shared").glob(f"{NAME}/root/disk.raw")
+    inode = disk.stat().st_ino
+
+    moved = hosts.fetch("--live")
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    assert (a.left(), b.power(), owners(hosts)) == ([], "running", ["b"])
+    assert disk.stat().st_ino == inode
+    words = "cat /proc/uptime /tmp/word /mnt/note; echo more > /mnt/note; sync"
+    uptime, *_, word, note = b.geats("exec", NAME, "--", "sh", "-c", words).split()
+    assert (float(uptime) > before, word, note) == (True, "word", "note")
+    b.vms = described
+    assert "nothing to do" in b.geats("plan", NAME)
+    b.vms = {}
+    b.geats("stop", NAME)
+    b.geats("deprovision", NAME)
+    assert (b.left(), owners(hosts), disk.exists()) == ([], [], False)
 
 
 def memory(host: OneHost) -> tuple[bytes, bytes]:

@@ -70,7 +70,14 @@ class OneHost:
         raw = {
             **{"state_dir": f"{self.folder}/state", "run_dir": f"{self.folder}/run"},
             "drivers": {"qemu": {"settle": 0.1, "raw_xml": True}},
-            "pools": {"default": {"type": "sparsefile", "path": f"{self.folder}/pool"}},
+            "pools": {
+                "default": {"type": "sparsefile", "path": f"{self.folder}/pool"},
+                "shared": {
+                    "type": "sparsefile",
+                    "path": f"{self.folder.parent}/shared",
+                    "shared": self.name,
+                },
+            },
             "templates": {"image": {"disk": {"path": f"{self.folder}/image", "format": "raw"}}},
             "vms": self.vms,
         }

@@ -1,6 +1,6 @@
 """Domains that move from one host to another as they run."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,13 +72,18 @@ class Moving(Defining):
             sockets = live.sockets(live.make_room(self.daemon, name))
         return Meeting(domain=domain_xml(spec, machine, facts, keep), sockets=sockets)
 
-    def send(self, name: str, domain: str) -> None:
+    def cached(self, name: str) -> Collection[str]:
+        """As libvirt says of its disks."""
+        return live_moves.cached(self.daemon.live_xml(name))
+
+    def send(self, name: str, domain: str, along: Collection[str] = ()) -> None:
         """Have libvirt send it; it takes as long as it takes."""
         texts = self.have("moving-texts", name)
         there = {key: live_moves.as_there(f"{text}", domain) for key, text in texts.items()}
         room = live.room_of(name)
         sockets = {each: f"{room / each}" for each in (live.DAEMON, live.MEMORY, live.DISKS)}
-        self.have("send", name, within_s=LONGEST_MOVE_S, **there, **sockets)
+        stays = " ".join(along)
+        self.have("send", name, within_s=LONGEST_MOVE_S, along=stays, **there, **sockets)
 
     def was_sent(self, name: str) -> bool | None:
         """Whether libvirt says so; it forgets why a domain is off if it is restarted."""

@@ -6,10 +6,11 @@ others to say when it goes on, as only they know that it cannot run on here.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeAlias
+from xml.etree import ElementTree
 
 libvirt: Any = import_module("libvirt")  # it has no types
 
@@ -23,9 +24,11 @@ MOVE = (
     | libvirt.VIR_MIGRATE_PEER2PEER
     | libvirt.VIR_MIGRATE_PAUSED
     | libvirt.VIR_MIGRATE_PERSIST_DEST
-    | libvirt.VIR_MIGRATE_NON_SHARED_DISK
     | libvirt.VIR_MIGRATE_AUTO_CONVERGE
 )
+# libvirt refuses to leave a disk where it is on a filesystem that it does not know as shared, or
+# with a cache. Of these, geats knows that both hosts see them, and has refused caches.
+LEAVING = libvirt.VIR_MIGRATE_UNSAFE
 Connection: TypeAlias = Any
 Domain: TypeAlias = Any
 
@@ -44,13 +47,34 @@ def send(domain: Domain, request: Mapping[str, str]) -> None:
         domain.abortJob()
     while domain.isActive() and domain.jobInfo()[0] != libvirt.VIR_DOMAIN_JOB_NONE:
         time.sleep(LOOKS_S)
-    parameters = {
+    parameters: dict[str, object] = {
         libvirt.VIR_MIGRATE_PARAM_URI: f"unix://{request['memory']}",
-        libvirt.VIR_MIGRATE_PARAM_DISKS_URI: f"unix://{request['disks']}",
         libvirt.VIR_MIGRATE_PARAM_DEST_XML: request["live"],
         libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: request["defined"],
     }
-    domain.migrateToURI3(f"qemu+unix:///system?socket={request['daemon']}", parameters, MOVE)
+    along, flags = request.get("along", "").split(), MOVE
+    copied = _copied(domain, along)
+    if along:
+        flags |= LEAVING
+    if copied:
+        flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
+        parameters[libvirt.VIR_MIGRATE_PARAM_DISKS_URI] = f"unix://{request['disks']}"
+        parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = copied
+    domain.migrateToURI3(f"qemu+unix:///system?socket={request['daemon']}", parameters, flags)
+
+
+def _copied(domain: Domain, along: Collection[str]) -> list[str]:
+    """The disks that are to be copied, by their names for the guest: not those *along*."""
+    found = ElementTree.fromstring(domain.XMLDesc()).iterfind("devices/disk")
+    return [
+        target.get("dev", "")
+        for disk in found
+        for target in disk.iterfind("target")
+        if disk.get("device", "disk") == "disk"
+        and disk.find("readonly") is None
+        and disk.find("source") is not None
+        and (disk.findtext("serial") or "").strip() not in along
+    ]
 
 
 def was_sent(domain: Domain) -> bool | None:
