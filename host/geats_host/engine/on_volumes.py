@@ -220,7 +220,7 @@ def _give_memory_back(ground: Ground, action: RollbackVolume) -> None:
     """Nothing, where nothing was kept: then the machine remembers what it does now."""
     if action.volume == ROOT:
         of = ground.registry, ground.name, action.pool, action.snapshot
-        _remember(ground, kept_memories.noted(*of), Identity.KEPT)
+        remember_machine(ground, kept_memories.noted(*of), Identity.KEPT)
 
 
 def _grow(ground: Ground, pool: Pool, volume: VolumeId, size_bytes: int) -> None:
