@@ -14,6 +14,7 @@ import secrets
 import shlex
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +35,7 @@ from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.moves import sending_live
 from geats_host.moves.sending_live import check, done
-from geats_host.observing import offers
+from geats_host.observing import known_volumes, offers
 from geats_host.peers.fetching import REMEMBERED
 from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
 from geats_host.peers.peer import VERSION, Answer, Request
@@ -225,7 +226,8 @@ def _give(host: Host, request: Request) -> Answer:
             spec = _as_offered(host, request).manifest.spec
             if not is_passed_on(host.pools, spec):
                 check(host, name)
-            pass_on(host.registry, spec, wanted(host.pools, spec, request))
+            forgotten = partial(known_volumes.forget, host.registry, name)
+            pass_on(spec, wanted(host.pools, spec, request), forgotten)
         done(host, plan_verb(host, "undefine", name))
     return {}
 

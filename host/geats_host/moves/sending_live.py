@@ -13,6 +13,7 @@ all is done under its operation lock.
 
 import secrets
 from dataclasses import replace
+from functools import partial
 
 from geats_core.jobs.moves import Offer, cannot_leave
 from geats_core.plans.plan_files import SavedPlan
@@ -25,7 +26,7 @@ from geats_host.drivers import LiveMoving
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.observing import offers
+from geats_host.observing import known_volumes, offers
 from geats_host.peers.arriving import STALE, UUID
 from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
 from geats_host.peers.peer import Answer, Request
@@ -146,7 +147,8 @@ def let_go(host: Host, request: Request) -> Answer:
         _as_offered(host, request)
         if not is_passed_on(host.pools, spec):
             check(host, name)
-        pass_on(host.registry, spec, wanted(host.pools, spec, request))
+        forgotten = partial(known_volumes.forget, host.registry, name)
+        pass_on(spec, wanted(host.pools, spec, request), forgotten)
     planned = plan_verb(host, "undefine", name)
     _as_offered(host, request)
     done(host, planned)

@@ -7,7 +7,7 @@ one passes the VM on only if it sees that there: so both look at the same files,
 is cut, each pool has one owner of the VM, and asking again goes on.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
@@ -15,8 +15,6 @@ from geats_core.declared.shared_pools import Owner, owner_from_json, owner_to_js
 from geats_core.vm.observation import VolumeSeen
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError, Refused
-from geats_host.observing.known_volumes import forget
-from geats_host.registry import Registry
 from geats_host.storage import Pool, VolumeId
 from geats_host.storage.shared import SharedPool
 
@@ -73,11 +71,11 @@ def is_passed_on(pools: Pools, spec: VMSpec) -> bool:
     return any(isinstance(pool, SharedPool) and pool.is_anothers(spec.name) for pool in of.values())
 
 
-def pass_on(registry: Registry, spec: VMSpec, asked: Wanted) -> None:
-    """Let those that want them have them; nobody misses them here."""
+def pass_on(spec: VMSpec, asked: Wanted, forget: Callable[[str, str], None]) -> None:
+    """Let those that want them have them; *forget* sees that nobody misses one here."""
     where = {each.name: each.pool for each in spec.volumes}
     for volume, pool, _ in asked:
         pool.deactivate(VolumeId(spec.name, volume))
     for volume, pool, to in asked:
         pool.pass_on(spec.name, to)
-        forget(registry, spec.name, where[volume], volume)
+        forget(where[volume], volume)
