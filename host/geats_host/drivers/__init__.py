@@ -523,6 +523,13 @@ class LiveMoving(Protocol):
         """
         ...
 
+    def was_cut(self, name: str) -> bool:
+        """Whether the VM stands still, or is off, and nobody is known to have wanted that.
+
+        So it is if whoever was to watch ``send`` ended in the midst of it.
+        """
+        ...
+
     def arrived(self, name: str) -> Arrived:
         """What of it came here."""
         ...

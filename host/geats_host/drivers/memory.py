@@ -62,6 +62,7 @@ class MemoryDriver:
     uuids: dict[str, str] = field(default_factory=dict)  # by name
     sent: dict[str, bool] = field(default_factory=dict)  # whether VMs moved away as they ran
     endings: dict[str, keeping_up.Ended] = field(default_factory=dict)  # how guests ended
+    cut: set[str] = field(default_factory=set)  # those whose move was cut by a kill, for tests
     memories: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of machines, by name
 
     @property
@@ -205,6 +206,9 @@ class MemoryDriver:
 
     def was_sent(self, name: str) -> bool | None:
         return self.sent.get(name) if self.vms[name].power is Power.STOPPED else False
+
+    def was_cut(self, name: str) -> bool:
+        return name in self.cut
 
     def arrived(self, name: str) -> Arrived:
         match self.vms.get(name, DriverSeen()).power:

@@ -16,13 +16,15 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation, definitions
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import LiveMoving
+from geats_host.drivers import Arrived, LiveMoving
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.outcomes import Applied
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.moves.sending import ABSENT
+from geats_host.observing import unfinished_copies
 from geats_host.observing.held_claims import held
+from geats_host.peers.arriving import WHOLE
 from geats_host.peers.peer import peer_of
 from geats_host.planning.facts import facts_of
 from geats_host.planning.plans import saved, saved_with_others
@@ -87,7 +89,8 @@ def _planned(
 ) -> Fetched:
     peer, vm = peer_of(url)
     accepted(fields.vm_name("source", vm))
-    with peer.asked({"do": "offer", "vm": vm, **how}) as (answer, _):
+    whole = {WHOLE: _whole(host, vm)} if how["live"] else {}
+    with peer.asked({"do": "offer", "vm": vm, **whole, **how}) as (answer, _):
         if answer.get(ABSENT):
             return Fetched(url, _here(host, vm, url))
         offer = _read(url, answer)
@@ -103,6 +106,16 @@ def _planned(
     made = accepted(planning(url, offer, spec, have, facts, definitions(seen)))
     about = {vm: have} if have.exists else {}
     return Fetched(url, saved_with_others(host, made, spec, seen, facts, about), offer)
+
+
+def _whole(host: Host, vm: str) -> str:
+    """The mark under which it came here to its end, and stands still; empty if it did not."""
+    have = host.observe(vm)
+    if have.recorded is None or not have.copy_of:
+        return ""
+    driver = host.driver_of(vm, have.recorded)
+    came = isinstance(driver, LiveMoving) and driver.arrived(vm) is Arrived.WHOLE
+    return unfinished_copies.came_as(host.registry, vm) if came else ""
 
 
 def _check_claims(host: Host, spec: VMSpec, offer: Offer) -> None:

@@ -36,6 +36,7 @@ from geats_host.host import Host
 from geats_host.moves import sending_live
 from geats_host.moves.sending_live import check, done
 from geats_host.observing import known_volumes, offers
+from geats_host.peers.arriving import WHOLE
 from geats_host.peers.fetching import REMEMBERED
 from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
 from geats_host.peers.peer import VERSION, Answer, Request
@@ -92,13 +93,20 @@ def command_of_salt(raw: object, *, test: bool = False) -> str:
 
 
 def offer(
-    host: Host, name: str, *, shutdown: bool = False, live: bool = False, test: bool = False
+    host: Host,
+    name: str,
+    *,
+    shutdown: bool = False,
+    live: bool = False,
+    test: bool = False,
+    whole: str = "",
 ) -> Offer | None:
     """What there is of a VM for another host; None if there is nothing, and nothing was offered.
 
     A VM that runs is refused, or shut down with *shutdown*: it is recorded that it is to run; with
-    *live*, it is one that runs, and that goes on meanwhile (see ``sending_live``). With *test*,
-    nothing is done, and the offer has no mark. Raises ``Refused`` if the VM cannot leave.
+    *live*, it is one that runs, and that goes on meanwhile (see ``sending_live``); *whole* is the
+    mark of the offer of which the other host has all. With *test*, nothing is done, and the offer
+    has no mark. Raises ``Refused`` if the VM cannot leave.
     """
     accepted(fields.vm_name("name", name))
     have, noted = host.observe(name), offers.noted(host.registry, name)
@@ -109,7 +117,10 @@ def offer(
         return replace(noted, is_given=True)
     check(host, name)
     if live:
-        return sending_live.offered(host, _described(host, name, have), have, test=test)
+        if not test and sending_live.settle(host, name, whole):
+            have = host.observe(name)
+        now = _described(host, name, have)
+        return sending_live.offered(host, now, have, test=test)
     if test:
         return _described(host, name, have)
     if have.power is not Power.STOPPED:
@@ -126,7 +137,7 @@ def _offered(host: Host, request: Request) -> Answer:
     said = options({key: request.get(key) for key in ("shutdown", "live", "test")})
     how = {key: said.take(key, fields.boolean, False) for key in ("shutdown", "live", "test")}
     accepted(said.done(None))
-    found = offer(host, f"{request['vm']}", **how)
+    found = offer(host, f"{request['vm']}", whole=f"{request.get(WHOLE, '')}", **how)
     return {ABSENT: True} if found is None else {"offer": offer_to_plain(found)}
 
 

@@ -5,10 +5,14 @@ Theory of operation
 ``meet`` makes room for sockets that lead to the other host, and ``move`` sends the VM over them,
 until it stands still there and is off here, which is noted; then this host forgets it. What was
 interrupted in between is told from that by ``let go``: if the VM is off because it was sent, it is
-forgotten now; if it runs on here, what came there is stale; if it is off and nobody knows why, a
-person has to say. Each offer of a VM that runs has a mark of its own, so that what came of one is
-never taken for what came of another. A mark is only true while nothing else is done to the VM, and
-all is done under its operation lock.
+forgotten now; if it runs on here, what came there is stale. A hypervisor whose daemon is killed
+meanwhile may end the move alone: then the VM stands still here, or is off, and nobody wanted that.
+As it goes on nowhere else before this host forgets it, ``settle`` lets it go on here before it is
+offered again; if its memory is lost here, it is started, unless the other host says that it has all
+of it: then it counts as sent. If it is off for another reason, a person has to say. Each offer of a
+VM that runs has a mark of its own, so that what came of one is never taken for what came of
+another. A mark is only true while nothing else is done to the VM, and all is done under its
+operation lock.
 """
 
 import secrets
@@ -39,9 +43,43 @@ UNKNOWN = (
 GIVEN = "is not here any more, but its volumes are: move it without `live`, which copies them again"
 
 
+def settle(host: Host, name: str, whole: str) -> bool:
+    """Let a VM go on here whose move was cut; *whole* is the mark under which the other has it all.
+
+    Whether anything was done.
+    """
+    noted, have = offers.noted(host.registry, name), host.observe(name)
+    if noted is None or not _is_cut(host, noted, have):
+        return False
+    if _is_whole_there(noted, have, whole):
+        offers.note_sent(host.registry, noted)
+        return True
+    verb = "unfreeze" if have.power is Power.FROZEN else "start"
+    done(host, plan_verb(host, verb, name))
+    return True
+
+
+def _is_cut(host: Host, noted: Offer, have: Observation) -> bool:
+    """Whether a move of it, as it ran, was cut where the hypervisor ended it alone."""
+    spec = noted.manifest.spec
+    if not (noted.machine and have.recorded and have.power in (Power.FROZEN, Power.STOPPED)):
+        return False
+    driver = _driver(host, spec)
+    if is_passed_on(host.pools, spec) or _is_sent(host, noted, have, driver):
+        return False
+    return driver.was_cut(spec.name)
+
+
+def _is_whole_there(noted: Offer, have: Observation, whole: str) -> bool:
+    return have.power is Power.STOPPED and bool(whole) and whole == noted.mark
+
+
 def offered(host: Host, now: Offer, have: Observation, *, test: bool) -> Offer:
     """The offer of a VM as it runs, noted unless it is a *test*; else ``Refused``, with why."""
     if test:
+        noted = offers.noted(host.registry, now.manifest.spec.name)
+        if noted is not None and _is_cut(host, noted, have):
+            return replace(now, machine=noted.machine, mark="", cached=noted.cached)
         return _as_it_is(host, now, have, "")
     name = now.manifest.spec.name
     with host.locks.operation(name):

@@ -9,6 +9,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.peers.peer import Peer, peer_of
 
 UUID = "uuid"
+WHOLE = "whole"  # what is said of a VM that came here to its end: under which mark
 STALE = "stale"  # what is answered if the VM runs on there: what came here is not it
 RUNS_THERE = "it runs on at its source, though it was sent: move it again"
 

@@ -399,6 +399,61 @@ def test_a_restart_of_the_source_does_not_let_it_forget_what_it_sent(hosts: TwoH
     assert (hosts.who_can_run_it(), driver_of(hosts.a).sent) == ("b", {})
 
 
+@pytest.mark.parametrize("power", [Power.FROZEN, Power.STOPPED])
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_a_vm_whose_hypervisor_was_cut_goes_on_at_its_source_and_moves_with_the_same_command(
+    hosts: TwoHosts, power: Power
+) -> None:
+    """It stands still there, or is off, and what came is not whole."""
+    cut_amid_sending(hosts, power)
+    assert hosts.b.observe("web01").power is Power.STOPPED
+    told = fetch(hosts.b, URL, live=True, test=True)
+    assert "take web01 over" in describe(told.planned.of_vm.steps[-1].action, "web01")
+    assert hosts.a.observe("web01").power is power
+    hosts.move(live=True)
+    assert (hosts.b.observe("web01").power, hosts.who_can_run_it()) == (Power.RUNNING, "b")
+    assert not hosts.a.observe("web01").exists
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_a_vm_that_is_off_and_not_because_of_a_move_is_not_started_for_one(
+    hosts: TwoHosts,
+) -> None:
+    cut_amid_sending(hosts, Power.STOPPED)
+    driver_of(hosts.a).cut.clear()
+    with pytest.raises(Refused, match="is off: leave out `live`"):
+        hosts.move(live=True)
+    assert hosts.a.observe("web01").power is Power.STOPPED
+
+
+def cut_amid_sending(hosts: TwoHosts, power: Power) -> None:
+    def cut(driver: MemoryDriver, name: str, *_: object) -> None:
+        on = power is not Power.STOPPED
+        seen = driver.vms[name]
+        driver.vms[name] = replace(seen, power=power, in_effect=seen.in_effect if on else None)
+        driver.cut.add(name)
+        raise HostError("its daemon was killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryDriver, "send", cut)
+        with pytest.raises(HostError, match="its daemon was killed"):
+            hosts.move(live=True)
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+def test_what_the_other_host_has_to_its_end_goes_on_there_if_nobody_here_knows(
+    hosts: TwoHosts,
+) -> None:
+    half_moved(hosts)
+    driver_of(hosts.a).sent.clear()
+    hosts.a.registry.forget_note(offers.SENT, "web01")
+    driver_of(hosts.a).cut.add("web01")
+    sent = len(hosts.sent)
+    hosts.move(live=True)
+    assert len(hosts.sent) == sent + 4  # offer twice, let go, forget
+    assert (hosts.b.observe("web01").power, hosts.who_can_run_it()) == (Power.RUNNING, "b")
+
+
 @pytest.mark.parametrize("hosts", [DISKS], indirect=True)
 def test_nothing_is_dropped_as_long_as_nobody_knows_whether_it_was_sent(hosts: TwoHosts) -> None:
     half_moved(hosts)

@@ -17,7 +17,7 @@ from geats_host.drivers.libvirt.daemon import Daemon
 from tests.real.machines.libvirt_daemon import pid_of
 from tests.real.machines.two_hosts import restart_daemon
 
-DURING_S = 0.3
+DURING_S = float(os.environ.get("GEATS_TEST_DURING", "0.3"))
 
 
 def kill(victim: str, folder: Path) -> None:

@@ -90,6 +90,10 @@ class Moving(Defining):
         sent = self.have("was-sent", name)["sent"]
         return None if sent is None else sent is True
 
+    def was_cut(self, name: str) -> bool:
+        """Whether it is so for no reason that libvirt knows, or because of a move."""
+        return self.have("was-cut", name)["cut"] is True
+
     def arrived(self, name: str) -> Arrived:
         """What libvirt has of it."""
         return Arrived(f"{self.have('arrived', name)['arrived']}")

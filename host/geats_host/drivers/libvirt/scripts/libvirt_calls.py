@@ -84,6 +84,10 @@ def _was_sent(host: Connection, request: Request) -> Answer:
     return {"sent": moving.was_sent(of_geats.ours(host, request))}
 
 
+def _was_cut(host: Connection, request: Request) -> Answer:
+    return {"cut": moving.was_cut(of_geats.ours(host, request))}
+
+
 def _arrived(host: Connection, request: Request) -> Answer:
     return {"arrived": moving.arrived(of_geats.found(host, request["name"]))}
 
@@ -128,6 +132,7 @@ ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "moving-texts": _moving_texts,
     "send": _send,
     "was-sent": _was_sent,
+    "was-cut": _was_cut,
     "arrived": _arrived,
     "drop": _drop,
     "settle": _settle,

@@ -17,6 +17,13 @@ libvirt: Any = import_module("libvirt")  # it has no types
 LOOKS_S = 0.05
 SENT = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED]
 UNKNOWN = [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN]
+CUT = [
+    [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION],
+    [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN],
+    [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED],
+    [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED],
+    UNKNOWN,
+]
 WHOLE = [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER]
 SECURE = libvirt.VIR_DOMAIN_XML_SECURE
 MOVE = (
@@ -81,6 +88,14 @@ def was_sent(domain: Domain) -> bool | None:
     """Whether it is off because it was sent to its end; a daemon that restarted does not know."""
     state = list(domain.state())
     return None if state == UNKNOWN else state == SENT
+
+
+def was_cut(domain: Domain) -> bool:
+    """Whether it stands still because of a move, or is off as nobody wanted, or nobody knows why.
+
+    A daemon that is killed while it sends finds it so: a quick QEMU ends the move alone.
+    """
+    return list(domain.state()) in CUT
 
 
 def arrived(domain: Domain | None) -> str:
