@@ -146,7 +146,7 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
             if action.volume == ROOT:
                 kept_memories.forget_all(ground.registry, ground.name, action.pool)
         case SnapshotVolume(_, _, snapshot, taken_s):
-            _keep_memory(ground, pool, volume, action)
+            _keep_memory(ground, action)
             pool.snapshot(volume, snapshot, taken_s)
         case RollbackVolume(_, _, snapshot):
             _give_memory_back(ground, action)
@@ -206,14 +206,11 @@ def remember_machine(ground: Ground, remembered: Mapping[str, str], identity: Id
         machine_memory.let_remember(ground.driver, ground.name, remembered, identity)
 
 
-def _keep_memory(ground: Ground, pool: Pool, volume: VolumeId, action: SnapshotVolume) -> None:
-    """What the machine remembers belongs to the content of its root; unless that is taken."""
-    if action.volume != ROOT:
-        return
-    if ground.seen(pool, volume).snapshot(action.snapshot) is None:
-        remembered = machine_memory.remembered_by(ground.driver, ground.name)
+def _keep_memory(ground: Ground, action: SnapshotVolume) -> None:
+    """What the machine remembers belongs to the content of its root."""
+    if action.volume == ROOT:
         of = ground.registry, ground.name, action.pool, action.snapshot
-        kept_memories.note(*of, remembered)
+        kept_memories.note(*of, machine_memory.remembered_by(ground.driver, ground.name))
 
 
 def _give_memory_back(ground: Ground, action: RollbackVolume) -> None:
