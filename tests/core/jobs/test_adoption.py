@@ -356,8 +356,8 @@ def test_a_tree_that_cannot_be_a_volume_is_refused(
         ("lxc.include = /gone.conf", "lxc.include: '/gone.conf' is not there, or cannot be read"),
         (
             "lxc.net.0.type = none",
-            "lxc.net.0.type: the guest is to have the network of the host, and geats gives each VM"
-            " one of its own",
+            "lxc.net.0.type: the guest is to have the network of the host: say host_network by"
+            " hand, and no nics",
         ),
     ],
 )
