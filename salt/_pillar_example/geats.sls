@@ -132,7 +132,7 @@ geats:
       description: the shop, behind the proxy
       hostname: web01.example.org
       after: [db01]               # db01 starts before it, and stops after it
-      autostart: {enabled: true, priority: 10, delay: 5}
+      autostart: {enabled: true, priority: 10, delay: 5, groups: [shop]}
       # When it is ready after a start: command, tcp or http. What comes after it waits for that.
       ready: {http: ':80/health', status: 200, timeout: 30s}
       volumes:

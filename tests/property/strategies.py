@@ -371,6 +371,7 @@ specs = st.builds(
         enabled=st.booleans(),
         priority=st.sampled_from([-1, 0, 10]),
         delay_s=st.sampled_from([0, 5]),
+        groups=st.sampled_from([(), (), ("shop",), ("shop", "onboot")]),
     ),
     power=st.sampled_from([PowerWish.RUNNING] * 5 + list(PowerWish)),
     restart=st.sampled_from([Restarts.NO] * 3 + list(Restarts)),

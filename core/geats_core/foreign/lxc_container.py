@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from returns.result import Failure
+
 from geats_core.containers.cgroups import BASIC, FILE, FILES
 from geats_core.containers.hooks import HookKind, hook_of
 from geats_core.containers.nics import WITH_OWN_MAC
@@ -65,6 +67,7 @@ from geats_core.foreign.lxc_values import (
 )
 from geats_core.foreign.notes import Plain, Taken
 from geats_core.foreign.settings import root_template
+from geats_core.reading import fields
 from geats_core.reading.paths import is_within
 from geats_core.reading.shown_lines import shown_line
 from geats_core.vm import idmap
@@ -90,6 +93,7 @@ ALLOWED = re.compile(r"lxc\.cgroup2?\.devices\.allow")
 MOUNT_IT = "copy its files into a directory, and give that"
 HOSTNAME = "lxc.uts.name"
 OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
+GROUP = "lxc.group"
 PROFILE = "lxc.apparmor.profile"
 ROOTS: Words = {
     "loop": "it is an image in a file (loop:)",
@@ -225,6 +229,8 @@ class _Reading:
             self._period(line)
         elif key.startswith("lxc.start."):
             self._start(line)
+        elif key == GROUP:
+            self._groups(line)
         elif not line.included or key == OPTIONS:
             self._own(line)
 
@@ -419,6 +425,20 @@ class _Reading:
         before = _mapping(self.vm.get("autostart"))
         self.vm["autostart"] = {"enabled": False, **before, **said_[word]}
         self._went(line, "autostart")
+
+    def _groups(self, line: Line) -> None:
+        """Names with commas between them, in a line or several; an empty one takes all away."""
+        autostart: Plain = {"enabled": False, **_mapping(self.vm.get("autostart"))}
+        named = [each.strip() for each in line.value.split(",") if each.strip()]
+        if any(isinstance(fields.name("", each), Failure) for each in named):
+            self._stays(line, "has a name that no group of geats can have")
+            return
+        had = autostart.pop("groups", [])
+        if named:
+            before = had if isinstance(had, list) else []
+            autostart["groups"] = [*dict.fromkeys([*before, *named])]
+        self.vm["autostart"] = autostart
+        self._went(line, "autostart.groups")
 
     def _rootfs(self, line: Line) -> None:
         """The root filesystem becomes the template that the new one is copied from."""

@@ -202,10 +202,12 @@ def _autostart_mapping(read: Reader) -> Checked[Autostart]:
             enabled=read.take("enabled", fields.boolean, True),
             priority=read.take("priority", fields.priority, 0),
             delay_s=read.take("delay", fields.delay_s, 0),
+            groups=read.take("groups", _groups, NO_NAMES),
         )
     )
 
 
+_groups = each(fields.name)
 # Made once, as a parser takes longer to make than to use.
 _autostart = shorthand(bool, fields.boolean.schema(), "enabled", _autostart_mapping)
 _domains = each(fields.domain)
@@ -279,6 +281,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
                 "enabled": spec.autostart.enabled,
                 "priority": spec.autostart.priority,
                 "delay": spec.autostart.delay_s,
+                **({"groups": [*spec.autostart.groups]} if spec.autostart.groups else {}),
             },
             "power": None if spec.power is PowerWish.RUNNING else str(spec.power),
             "enabled": None if spec.enabled else False,

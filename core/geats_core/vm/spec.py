@@ -147,12 +147,14 @@ class Dns:
 class Autostart:
     """Whether a VM starts with its host, and when: the highest priority first.
 
-    After it has started, those that come later wait for ``delay_s`` seconds more.
+    After it has started, those that come later wait for ``delay_s`` seconds more. The VMs of one of
+    its ``groups`` can be started and powered off together.
     """
 
     enabled: bool = False
     priority: int = 0
     delay_s: int = 0
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,14 @@
 """Several VMs in one plan, by a verb or each with its own wish: as many as have one together."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal
 from geats_core.planning.verbs import VERBS
 from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading.checked import unknown
 from geats_core.vm.observation import Observation
 from geats_host.calls.lifecycle import not_there, verb_goal, with_what_is_undone
 from geats_host.errors import Refused
@@ -59,6 +61,23 @@ def plan_verb_for_several(
     which = dict.fromkeys(names or sorted(defined.union(declared)))
     made = _planned(host, seen, which, goal_of)
     return replace(made, warnings=(*made.warnings, *absent))
+
+
+def of_group(host: Host, verb: str, group: str) -> tuple[str, ...]:
+    """The VMs of a group of autostart: defined, and if the verb can define them, declared as well.
+
+    Refused if there is none. One whose description is wrong is in no group.
+    """
+    seen = host.observe_all()
+    specs = {name: have.recorded for name, have in seen.items() if have.recorded is not None}
+    for name in host.config.vms if VERBS[verb].target.takes_spec else ():
+        with suppress(Refused):
+            specs[name] = host.declared(name) or specs[name]
+    found = tuple(sorted(n for n, spec in specs.items() if group in spec.autostart.groups))
+    if not found:
+        known = {each for spec in specs.values() for each in spec.autostart.groups}
+        raise Refused(unknown("group", "group", group, known))
+    return found
 
 
 def _planned(

@@ -23,6 +23,7 @@ def _verb_command(verb: Verb) -> click.Command:
 
     @click.argument("names", nargs=-1)
     @click.option("--all", "every", is_flag=True, help=f"Every VM that is {which}.")
+    @click.option("--group", metavar="GROUP", help=f"Those of a group of autostart, {which}.")
     @plans.max_impact_option
     @plans.wait_option
     @plans.yes_option
@@ -33,6 +34,7 @@ def _verb_command(verb: Verb) -> click.Command:
         session: Session,
         names: tuple[str, ...],
         every: bool,
+        group: str | None,
         max_impact: str,
         wait: float,
         yes: bool,
@@ -40,10 +42,11 @@ def _verb_command(verb: Verb) -> click.Command:
         verbose: bool,
         spec: BinaryIO | None = None,
     ) -> None:
-        if bool(names) == every:
-            raise click.UsageError("name one VM or several, or give --all")
+        if (bool(names), every, group is not None).count(True) != 1:
+            raise click.UsageError("name one VM or several, or give --all or --group")
         raw = spec_in(spec, names)
         host = session.host_in_part if verb.target is Target.OFF else session.host
+        names = names if group is None else several_vms.of_group(host, verb.name, group)
         asks = verb.name in ASKING and not yes
 
         def act() -> None:

@@ -606,3 +606,20 @@ def test_what_differs_though_no_line_says_so_is_told() -> None:
     said = f"{USUAL}{veth}lxc.uts.name = a\nlxc.net.0.hwaddr = 02:00:00:00:00:01\n"
     assert adopted(said).told == ()
     assert "lxc.hook.destroy: geats runs no such hook" in new(USUAL + hooks)[1]
+
+
+def test_groups_are_those_of_autostart() -> None:
+    vm, left = new(f"{USUAL}lxc.group = onboot, shop\nlxc.group = shop\nlxc.start.auto = 1\n")
+    assert isinstance(vm, dict)
+    assert vm["autostart"] == {"enabled": True, "groups": ["onboot", "shop"]}
+    assert [each for each in left if "group" in each] == []
+
+    vm, _ = new(f"{USUAL}lxc.group = onboot\nlxc.group =\n")
+    assert isinstance(vm, dict)
+    assert vm["autostart"] == {"enabled": False}
+
+    vm, left = new(f"{USUAL}lxc.group = On Boot\n")
+    assert isinstance(vm, dict)
+    assert "autostart" not in vm
+    (told,) = [each for each in left if each.startswith("lxc.group: ")]
+    assert "no group of geats can have" in told

@@ -241,7 +241,7 @@ def test_refusals_and_trouble_are_json_for_programs(geats: Geats) -> None:
             ("plan", "--to", "nowhere", "--json"),
             "Invalid value for '--to': 'nowhere' is not one of",
         ),
-        (("start", "--json"), "name one VM or several, or give --all"),
+        (("start", "--json"), "name one VM or several, or give --all or --group"),
         (("info", "--json"), "Missing argument 'NAME'."),
     ],
 )

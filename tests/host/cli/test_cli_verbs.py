@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import HostError
@@ -27,7 +28,7 @@ def test_a_verb_is_for_one_vm_for_several_or_for_all(geats: Geats) -> None:
     assert powers(geats) == {"db01": "stopped", "web01": "stopped"}
     for wrong in ((), ("web01", "--all")):
         code, _, err = geats("start", *wrong)
-        assert (code, "name one VM or several, or give --all" in err) == (2, True)
+        assert (code, "name one VM or several, or give --all or --group" in err) == (2, True)
 
 
 def test_one_that_is_refused_stops_no_other(geats: Geats) -> None:
@@ -113,3 +114,17 @@ def test_all_that_was_said_of_a_start_that_failed_is_shown_if_it_is_asked_for(
     assert (brief[0], full[0]) == (1, 1)
     assert "there is no init" in brief[2]
     assert full[2] == f"{brief[2]}web01 | no init\nweb01 | cleaning up \n"
+
+
+def test_a_verb_is_for_the_vms_of_a_group_of_autostart(geats: Geats, config: Path) -> None:
+    said = yaml.safe_load(config.read_text())
+    said["geats"]["vms"]["web01"]["autostart"] = {"groups": ["shop"]}
+    config.write_text(yaml.safe_dump(said))
+    assert geats("start", "--group", "shop")[0] == 0
+    assert powers(geats) == {"db01": None, "web01": "running"}
+    assert geats("start", "db01")[0] == 0
+    assert geats("stop", "--group", "shop")[0] == 0
+    assert powers(geats) == {"db01": "running", "web01": "stopped"}
+    code, out, err = geats("stop", "--group", "shops")
+    assert (code, "unknown group 'shops'" in f"{out}{err}") == (2, True)
+    assert geats("start", "web01", "--group", "shop")[0] == 2
