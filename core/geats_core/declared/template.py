@@ -117,8 +117,15 @@ class DiskDownload:
     disk_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Empty:
+    """Nothing: a root that a guest installs itself on, or that people fill by hand."""
+
+    root_kind: RootKind
+
+
 Disk: TypeAlias = DiskFile | DiskDownload
-Source: TypeAlias = Files | OciImage | LxdImage | LxdDisk | Simplestreams | Build | Disk
+Source: TypeAlias = Files | OciImage | LxdImage | LxdDisk | Simplestreams | Build | Disk | Empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +142,7 @@ class Template:
         match self.source:
             case DiskFile() | DiskDownload() | LxdDisk():
                 return RootKind.DISK
-            case Simplestreams(root_kind=kind):
+            case Simplestreams(root_kind=kind) | Empty(root_kind=kind):
                 return kind
             case _:
                 return RootKind.TREE
@@ -267,6 +274,11 @@ def _simplestreams(read: Reader) -> Checked[Source | None]:
     )
 
 
+def _empty(read: Reader, key: str) -> Source | None:
+    root_kind = read.take(key, _empty_kind, None)
+    return None if root_kind is None else Empty(root_kind=root_kind)
+
+
 @of_mapping
 def _build(read: Reader) -> Checked[Source | None]:
     return read.done(
@@ -291,6 +303,7 @@ def _command(path: str, raw: object) -> Checked[tuple[str, ...]]:
 
 _format = fields.one_of("format", DiskFormat)
 _root_kind = fields.one_of("kind", RootKind)
+_empty_kind = fields.one_of("kind of root", RootKind)
 _tag = fields.matching(TAG, "a tag or reference of an image")
 server_url = fields.matching(URL, "an http or https URL without a query")
 _alias = fields.matching(ALIAS, "an alias such as debian/12")
@@ -310,4 +323,5 @@ SOURCES: dict[str, tuple[Types, Callable[[Reader, str], Source | None]]] = {
     "simplestreams": (Simplestreams, _under_key(_simplestreams)),
     "build": (Build, _under_key(_build)),
     "disk": ((DiskFile, DiskDownload), _under_key(_disk)),
+    "empty": (Empty, _empty),
 }

@@ -24,6 +24,7 @@ KNOWN = frozenset(
 PRIVILEGED = (
     "root of a container was root of the host: leave it out for a new VM, keep it to adopt this one"
 )
+WITHOUT_TEMPLATE = "it had none: adopt it with the root that it has, or fill a new one by hand"
 NOT_GIVEN = "was not given: the default then"
 
 
@@ -60,6 +61,9 @@ def read_definition(
     if (template := raw.get("template")) is not None:
         vm["template"] = new.template(kind.templates, str(template))
         taken.went("template", f"{at}.template", f"declared as templates.{vm['template']}")
+    else:
+        vm["template"] = new.no_template()
+        taken.went("(template)", f"{at}.template", WITHOUT_TEMPLATE)
     if (said := raw.get("description")) is not None:
         vm["description"] = " ".join(str(said).split())
         taken.went("description", f"{at}.description")

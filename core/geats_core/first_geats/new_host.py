@@ -45,6 +45,10 @@ class NewHost:
             declared["overlay"] = overlay
         return _placed(self.templates, named(name), declared)
 
+    def no_template(self) -> str:
+        """Declare that nothing is put on a root; the answer is the name of that."""
+        return _placed(self.templates, "empty", {"empty": "tree"})
+
     def pillar(self) -> Pillar:
         """All of it that is not empty."""
         if self.pools:  # else geats has this one by itself

@@ -251,7 +251,7 @@ def _install(ground: Ground, pool: Pool, volume: VolumeId, template: Template) -
     seen."""
     seen = replace(ground.seen(pool, volume), stage=Stage.FILLING)
     pool.mark(volume, seen)
-    if pool.facts.clones:
+    if pool.facts.clones and not templates.is_blank(template):
         with unpacked(pool, template, ground.store) as source:
             pool.clone(source, volume)
     else:

@@ -10,7 +10,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geats_core.declared.template import Build, DiskDownload, LxdDisk, Simplestreams, Template, kind
+from geats_core.declared.template import (
+    Build,
+    DiskDownload,
+    Empty,
+    LxdDisk,
+    Simplestreams,
+    Template,
+    kind,
+)
 from geats_core.reading.checked import Problem
 from geats_core.vm.spec import RootKind
 from geats_host.errors import HostError, Refused
@@ -108,8 +116,15 @@ def size_of(template: Template, store: Store) -> int | None:
     """
     if template.root_kind is RootKind.TREE:
         return None
+    if is_blank(template):
+        return 0
     with _named(template):
         return disk_images.size_of(disks.image_of(template.source, store))
+
+
+def is_blank(template: Template) -> bool:
+    """Whether a volume stays as it was made: a disk with nothing on it."""
+    return isinstance(template.source, Empty) and template.root_kind is RootKind.DISK
 
 
 def fill(
@@ -117,7 +132,7 @@ def fill(
 ) -> None:
     """Fill a volume of that size, which is active, with *template*; one in memory stays empty."""
     match template.root_kind:
-        case _ if pool.offers is Offer.NOTHING:
+        case _ if pool.offers is Offer.NOTHING or is_blank(template):
             pass
         case RootKind.TREE:
             install(template, pool.path(volume), store)

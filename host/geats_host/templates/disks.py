@@ -14,6 +14,7 @@ from geats_core.declared.template import (
     DiskDownload,
     DiskFile,
     DiskFormat,
+    Empty,
     LxdDisk,
     Simplestreams,
     Source,
@@ -61,6 +62,8 @@ def problems_of_header(source: Source, store: Store) -> tuple[str, ...]:
             kept(store, _record_of(source)) is None
         ):
             return ()
+        case Empty():
+            return ()
         case DiskFile(path=path) | LxdDisk(rootfs=str(path)) if not os.path.lexists(path):
             return ()  # as where a configuration is only checked
         case _:
@@ -103,6 +106,8 @@ def _download(source: DiskDownload, store: Store) -> None:
 
 def known_size(source: Source, store: Store) -> int | None:
     """How large the disk of a template is, or is said to be, in bytes; None if nobody knows."""
+    if isinstance(source, Empty):
+        return 0
     try:
         return size_of(image_of(source, store))
     except HostError:

@@ -9,6 +9,7 @@ from geats_core.declared.template import (
     Build,
     DiskDownload,
     DiskFile,
+    Empty,
     Files,
     LxdDisk,
     LxdImage,
@@ -64,6 +65,8 @@ def problems(source: Source, store: Store) -> Iterable[tuple[str, str]]:
             return ((key, message) for message in build.problems(source, store))
         case DiskFile() | DiskDownload():
             return ((key, message) for message in disks.problems(source, store))
+        case Empty():
+            return ()
         case _:
             assert_never(source)
 
@@ -81,6 +84,8 @@ def layers(source: Source, store: Store) -> Iterator[tuple[Layer, ...]]:
             yield (lxd_image.layer(source),)
         case Simplestreams() | Build():
             yield (kept_layer(store, ready(source, store)),)
+        case Empty():
+            yield ()
         case DiskFile() | DiskDownload() | LxdDisk():
             raise AssertionError("a disk image has no layers")
         case _:
@@ -101,6 +106,8 @@ def content(source: Source, store: Store) -> str:
             return lxd_image.content(source)
         case DiskFile(path=path, format=format_):
             return f"disk:{format_}:{sha256_of(path)}"
+        case Empty(root_kind=root_kind):
+            return f"empty:{root_kind}"
         case LxdDisk(path=path, rootfs=str(rootfs)):
             return f"image:{sha256_of(path)}:{sha256_of(rootfs)}"
         case Simplestreams() | Build() | DiskDownload() | LxdDisk():
@@ -144,7 +151,7 @@ def files_of(template: Template, store: Store) -> tuple[Path, ...]:
     """What the store has of a template: its record, its blobs, and the raw disk of an image."""
     record = record_of(template.source)
     kept_files = () if record is None else store.files_of(record)
-    if template.root_kind is RootKind.TREE:
+    if template.root_kind is RootKind.TREE or isinstance(template.source, Empty):
         return kept_files
     try:
         raw = disks.converted(disks.image_of(template.source, store), store)

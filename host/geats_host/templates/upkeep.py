@@ -15,6 +15,7 @@ from geats_core.declared.template import (
     Build,
     DiskDownload,
     DiskFile,
+    Empty,
     Files,
     LxdDisk,
     LxdImage,
@@ -31,6 +32,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.plugins.opened import Opened
 from geats_host.storage import TEMPLATES, Offer, Pool, VolumeId
 from geats_host.templates import (
+    is_blank,
     key_of,
     make_ready,
     problems,
@@ -154,7 +156,8 @@ class Upkeep:
             return None, str(error)
 
     def _clones(self, pool: str, template: Template) -> bool:
-        return bool(self.pools.ask(pool, partial(_is_cloning, template.root_kind)))
+        clones = bool(self.pools.ask(pool, partial(_is_cloning, template.root_kind)))
+        return clones and not is_blank(template)  # which no root is a clone of
 
     def _row(
         self, template: Template, there: Mapping[str, Mapping[VolumeId, VolumeSeen]]
@@ -282,5 +285,7 @@ def _origin(source: Source) -> str:
             return f"{alias} at {url}"
         case Build(command=command):
             return " ".join(command)
+        case Empty(root_kind=root_kind):
+            return f"nothing, for a {root_kind}"
         case _:
             assert_never(source)

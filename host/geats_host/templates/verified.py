@@ -27,6 +27,7 @@ from geats_core.declared.template import (
     Build,
     DiskDownload,
     DiskFile,
+    Empty,
     Files,
     LxdDisk,
     LxdImage,
@@ -114,6 +115,8 @@ def _paths_of(source: Source, store: Store) -> Iterator[str]:
             yield path
         case LxdImage(path=path, rootfs=rootfs) | LxdDisk(path=path, rootfs=str(rootfs)):
             yield from filter(None, (path, rootfs))
+        case Empty():
+            pass
         case Simplestreams() | Build() | DiskDownload() | LxdDisk():
             record = sources.record_of(source)
             found = None if record is None else kept(store, record)

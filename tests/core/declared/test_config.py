@@ -106,7 +106,8 @@ def test_every_mistake_in_a_configuration_is_reported() -> None:
             Problem("pools.p.1", "unknown key 1 (there is: on, shared, type)"),
             Problem(
                 "templates.t",
-                "must have exactly one of path, oci, image, simplestreams, build, disk, got none",
+                "must have exactly one of path, oci, image, simplestreams, build, disk, empty, "
+                "got none",
             ),
             Problem("templates.t.sha256", "is allowed only with path"),
             Problem("templates.t.sha256", "must be 64 lower-case hexadecimal digits, got '0'"),

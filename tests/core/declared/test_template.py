@@ -8,6 +8,7 @@ from geats_core.declared.template import (
     DiskDownload,
     DiskFile,
     DiskFormat,
+    Empty,
     Files,
     LxdDisk,
     LxdImage,
@@ -86,6 +87,8 @@ SOURCES: list[tuple[dict[str, object], Source]] = [
         {"disk": {"url": "http://h/d", "format": "raw", "sha256": DIGEST, "disk_size": "2GiB"}},
         DiskDownload(url="http://h/d", format=DiskFormat.RAW, sha256=DIGEST, disk_bytes=2 << 30),
     ),
+    ({"empty": "tree"}, Empty(root_kind=RootKind.TREE)),
+    ({"empty": "disk"}, Empty(root_kind=RootKind.DISK)),
     ({"build": {"command": ["mk", "{output}"]}}, Build(command=("mk", "{output}"))),
     (
         {"build": {"command": ["mk", "-o={output}"], "timeout": 9}},
@@ -111,7 +114,7 @@ def test_one_overlay_has_words_of_its_own() -> None:
 
 
 def test_a_template_has_exactly_one_source() -> None:
-    one = "must have exactly one of path, oci, image, simplestreams, build, disk"
+    one = "must have exactly one of path, oci, image, simplestreams, build, disk, empty"
     assert problems({}) == (Problem(AT, f"{one}, got none"),)
     both = {"path": "/t", "oci": "/o"}
     assert problems(both) == (Problem(AT, f"{one}, got path and oci"),)
@@ -197,5 +200,5 @@ def test_a_disk_image_has_no_overlays() -> None:
 
 @pytest.mark.parametrize(("raw", "source"), SOURCES)
 def test_a_template_is_of_the_kind_that_is_declared(raw: dict[str, object], source: Source) -> None:
-    is_disk = "disk" in raw or "kind" in str(raw)
+    is_disk = "disk" in raw or "kind" in str(raw) or raw == {"empty": "disk"}
     assert parsed(raw).root_kind is (RootKind.DISK if is_disk else RootKind.TREE)

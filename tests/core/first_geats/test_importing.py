@@ -180,6 +180,16 @@ def test_what_is_left_out_is_told_with_the_reason() -> None:
     ]
 
 
+def test_a_vm_without_a_template_or_a_volume_gets_an_empty_root() -> None:
+    web = Definition(file="web.yaml", name="web", written={"name": "web"})
+    made = import_first_geats([web], {})
+    assert made.problems == ()
+    vm = {"template": "empty", "privileged": True, "memory": "1024MiB"}
+    assert made.geats == {"templates": {"empty": {"empty": "tree"}}, "vms": {"web": vm}}
+    why = "it had none: adopt it with the root that it has, or fill a new one by hand"
+    assert ("(template)", "vms.web.template", why) in [(n.key, n.to, n.why) for n in made.notes]
+
+
 def test_the_older_form_of_a_network_is_read_too() -> None:
     eth1 = {"ipaddress": "10.0.0.2", "netmask": "255.0.0.0", "gateway": "10.0.0.1"}
     vm = vm_of({"name": "web", "template": "d", "network": {"eth1": eth1, "eth2": {}}})
@@ -208,7 +218,8 @@ def test_an_address_without_its_netmask_is_left_out() -> None:
 
 @pytest.mark.parametrize("network", ["eth0", [], {}, None])
 def test_a_vm_may_be_without_a_network(network: object) -> None:
-    assert vm_of({"name": "web", "network": network}) == {"privileged": True, "memory": "1024MiB"}
+    vm = vm_of({"name": "web", "template": "d", "network": network})
+    assert vm == {"template": "d", "privileged": True, "memory": "1024MiB"}
 
 
 @pytest.mark.parametrize(
@@ -219,8 +230,9 @@ def test_a_vm_may_be_without_a_network(network: object) -> None:
     ],
 )
 def test_a_volume_without_a_directory_is_of_the_pool_of_its_type(volume: object, pool: str) -> None:
-    vm = vm_of({"name": "web", "storage": volume})
+    vm = vm_of({"name": "web", "template": "d", "storage": volume})
     assert vm == {
+        "template": "d",
         "privileged": True,
         "memory": "1024MiB",
         "volumes": [{"name": "root", "pool": pool}],
@@ -240,7 +252,6 @@ def test_a_vm_of_another_type_is_not_imported() -> None:
 def test_what_is_still_wrong_with_the_pillar_is_told() -> None:
     made = imported({"f": {"name": "web", "ram": "much"}}, {})
     assert [str(problem) for problem in made.problems] == [
-        "vms.web.template: is missing",
         "vms.web.memory: must be a positive size such as 10GiB, got 'muchMiB'",
     ]
     [bad] = imported({"f": {"name": "Web 1", "template": "d"}}, {}).problems
@@ -351,9 +362,10 @@ def test_what_a_root_filesystem_was_not_on_is_told() -> None:
 
 
 def test_an_interface_may_stand_alone() -> None:
-    vm = vm_of({"name": "web", "network": {"name": "eth2", "ipaddr": "::1", "netmask": "128"}})
+    network = {"name": "eth2", "ipaddr": "::1", "netmask": "128"}
+    vm = vm_of({"name": "web", "template": "d", "network": network})
     nic = {"name": "eth2", "bridge": "br0", "addresses": ["::1/128"]}
-    assert vm == {"privileged": True, "memory": "1024MiB", "nics": [nic]}
+    assert vm == {"template": "d", "privileged": True, "memory": "1024MiB", "nics": [nic]}
 
 
 def test_a_definition_without_a_name_has_that_of_its_file() -> None:
