@@ -39,6 +39,7 @@ li:target { outline: 2px solid var(--of); }
 .restart { --of: var(--restart); } .data_loss { --of: var(--data_loss); }
 .sign, .impact { color: var(--of); font-weight: 700; }
 .sign, .number { display: inline-block; min-width: 1.5rem; }
+.number { margin-right: .4rem; }
 .number { color: var(--dim); } .why { color: var(--dim); display: block; font-size: .9rem; }
 .graph { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
 .graph:focus-visible, a:focus-visible { outline: 2px solid var(--live); }
