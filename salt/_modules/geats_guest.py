@@ -70,9 +70,9 @@ def push(name, source, path, mode=None, owner=None, group=None, timeout=None):
     """
     Copy a file or a directory of this host into a VM. A file is copied completely, or not at all.
 
-    A container may be off if its root is a directory on the host; a virtual machine must run, and
-    takes files only. Of a directory, modes, times and links are kept; the answer has ``files`` (how
-    many) and ``wrong`` (what was not copied, and why), and the exit code is 1 if there is any.
+    A container may be off if its root is a directory on the host; a virtual machine must run. Of a
+    directory, modes, times and links are kept; the answer has ``files`` (how many) and ``wrong``
+    (what was not copied, and why), and the exit code is 1 if there is any.
 
     A file or link of that name in the VM is replaced; the directory must exist. Links in the path
     never lead out of the VM. Returns the size in bytes.

@@ -5,16 +5,19 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
-from geats_host.drivers import OUTPUT_BYTES, Ran, Streams
+from geats_host.drivers import OUTPUT_BYTES, Copied, Ran, Streams
 from geats_host.drivers.held import HELD
 from geats_host.drivers.libvirt.driver import LibvirtDriver, open_qemu
 from geats_host.drivers.libvirt.guests import programs as guest_programs
+from geats_host.drivers.lxc.scripts import tree_stream
 from geats_host.errors import HostError, Refused
+from geats_host.linux.descriptors import open_directory
 from geats_host.linux.processes import ends_within
 from tests.real.machines import agent_guest
 from tests.real.machines.libvirt_daemon import a_daemon, holding, virsh
@@ -48,6 +51,38 @@ def push(driver: LibvirtDriver, content: bytes, file: FileToWrite) -> None:
         source.write(content)
         source.seek(0)
         driver.write_file(NAME, file, source.fileno())
+
+
+def test_a_directory_goes_in_and_comes_out_by_python_of_the_guest(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    """The guest of ``script/guest`` has none, and says so; one that has it copies."""
+    (tmp_path / "old/a").mkdir(parents=True)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old/a/file").write_bytes(b"x" * 100_000)
+    (tmp_path / "old/link").symlink_to("/a")
+    stream, back = tmp_path / "stream", tmp_path / "back"
+    with stream.open("wb") as out, open_directory(tmp_path / "old") as top:
+        tree_stream.pack(top, out.write, print)
+    file = FileToWrite(path="/tmp/tree", owner=7)
+
+    if ran(driver, "sh", "-c", "command -v python3").code:
+        with stream.open("rb") as source, pytest.raises(HostError, match="there is no python3"):
+            driver.unpack(NAME, file, source.fileno())
+        return
+    with stream.open("rb") as source:
+        done = driver.unpack(NAME, file, source.fileno())
+    assert done == Copied(files=1, size_bytes=100_000)
+    assert ran(driver, "stat", "-c", "%u", "/tmp/tree/a/file").stdout == b"7\n"
+    with back.open("wb") as target:
+        assert driver.pack(NAME, "/tmp/tree", target.fileno(), 60) == Copied()
+    with back.open("rb") as source, open_directory(tmp_path / "new") as top:
+        assert tree_stream.unpack(source, top, None, 1 << 20, print) == (1, 100_000)
+    old, new = (tmp_path / f"{each}/a/file" for each in ("old", "new"))
+    assert (new.read_bytes(), new.stat().st_mtime) == (old.read_bytes(), old.stat().st_mtime)
+    assert os.readlink(tmp_path / "new/link") == "/a"
+    left = ran(driver, "sh", "-c", "ls -a /var/tmp /tmp | grep geats-").stdout
+    assert left == b""
 
 
 def streamed(

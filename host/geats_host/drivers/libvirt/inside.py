@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from geats_core.reading import fields
 from geats_core.vm.observation import Power
-from geats_host.drivers import Info, Ran, Streams, held, vm_files
+from geats_host.drivers import Copied, Info, Ran, Streams, held, vm_files
 from geats_host.drivers.libvirt.daemon import CHILD
 from geats_host.drivers.libvirt.domains import HOLD, Domains
-from geats_host.drivers.libvirt.guests import agent, info, programs, quiescing
+from geats_host.drivers.libvirt.guests import agent, info, programs, quiescing, trees
 from geats_host.errors import HostError, Refused
 from geats_host.linux.run import run
 from geats_host.streams import interruptions
@@ -148,6 +148,16 @@ class Inside(Domains):
         """Read a file by the guest's agent."""
         with self._reached(name, f"cannot read {file.path} of {name}") as asks:
             programs.read(asks, file, target)
+
+    def pack(self, name: str, path: str, target: int, timeout_s: int) -> Copied:
+        """Write a directory as a stream, by Python of the guest."""
+        with self._reached(name, f"cannot read {path} of {name}") as asks:
+            return trees.pack(asks, path, target, timeout_s)
+
+    def unpack(self, name: str, file: "FileToWrite", source: int) -> Copied:
+        """Write what a stream has to a directory, by Python of the guest."""
+        with self._reached(name, f"cannot write {file.path} of {name}") as asks:
+            return trees.unpack(asks, file, source)
 
     @contextmanager
     def _reached(self, name: str, doing: str) -> Iterator[agent.Asks]:

@@ -86,7 +86,7 @@ def run(asks: Asks, command: Command) -> Ran:
     """What a program came to; a shell of the guest starts it."""
     limits = (f"{command.timeout_s}", f"{OUTPUT_BYTES + 1}")
     words = (f"{command.user}", command.cwd, *limits, *command.argv)
-    ran = _script(asks, RUN, words, command.timeout_s, command.env)
+    ran = script(asks, RUN, words, command.timeout_s, command.env)
     if ran.code == 126 and ran.stderr.startswith(CANNOT.encode()):
         raise HostError(_said(ran))
     return ran
@@ -130,12 +130,7 @@ def write(asks: Asks, file: FileToWrite, source: int) -> None:
     deadline = time.monotonic() + file.timeout_s
     temporary = _done(asks, BEGIN, (file.path,)).decode(errors="replace").rstrip("\n")
     try:
-        with _opened(asks, temporary, "w") as handle:
-            while chunk := os.read(source, WRITTEN):
-                _check(deadline, file.path)
-                asked = {"handle": handle, "buf-b64": b64encode(chunk).decode()}
-                if _number(asks("guest-file-write", asked, ANSWERS_S), "count") != len(chunk):
-                    raise HostError(f"{file.path}: is not written: the disk of the guest is full")
+        copy_in(asks, temporary, file.path, source, deadline - time.monotonic())
         owners = (f"{file.owner}", f"{file.group}")
         _done(asks, FINISH, (temporary, file.path, f"{file.mode:o}", *owners))
     except HostError:
@@ -144,43 +139,68 @@ def write(asks: Asks, file: FileToWrite, source: int) -> None:
         raise
 
 
-def read(asks: Asks, file: FileToRead, target: int) -> None:
-    """Copy a regular file out, unless it is larger than wanted."""
-    deadline, copied = time.monotonic() + file.timeout_s, 0
-    too_large = HostError(f"{file.path}: is larger than {file.max_bytes} bytes")
-    size = _done(asks, SIZE, (file.path,)).strip()
-    if not size.isdigit() or int(size[:20]) > file.max_bytes:
-        raise too_large
-    with _opened(asks, file.path, "r") as handle:
-        at_end = False
+def copy_in(asks: Asks, there: str, path: str, source: int, timeout_s: float) -> None:
+    """Copy what *source* has to the file *there*, which is to become *path*."""
+    deadline = time.monotonic() + timeout_s
+    with _opened(asks, there, "w") as handle:
+        while chunk := os.read(source, WRITTEN):
+            _check(deadline, path)
+            asked = {"handle": handle, "buf-b64": b64encode(chunk).decode()}
+            if _number(asks("guest-file-write", asked, ANSWERS_S), "count") != len(chunk):
+                raise HostError(f"{path}: is not written: the disk of the guest is full")
+
+
+def copy_out(asks: Asks, path: str, target: int, timeout_s: float, most: float = math.inf) -> None:
+    """Copy a file out; ``HostError`` if it has more than *most* bytes."""
+    deadline, copied, at_end = time.monotonic() + timeout_s, 0, False
+    with _opened(asks, path, "r") as handle:
         while not at_end:
-            _check(deadline, file.path)
+            _check(deadline, path)
             said = asks("guest-file-read", {"handle": handle, "count": READ}, ANSWERS_S)
             chunk, at_end = _bytes(said, "buf-b64"), _flag(said, "eof")
             copied += len(chunk)
-            if copied > file.max_bytes:
-                raise too_large
+            if copied > most:
+                raise HostError(f"{path}: is larger than {most} bytes")
             _write_all(target, chunk)
 
 
-def _done(asks: Asks, script: str, words: Sequence[str]) -> bytes:
+def read(asks: Asks, file: FileToRead, target: int) -> None:
+    """Copy a regular file out, unless it is larger than wanted."""
+    deadline = time.monotonic() + file.timeout_s
+    size = _done(asks, SIZE, (file.path,)).strip()
+    if not size.isdigit() or int(size[:20]) > file.max_bytes:
+        raise HostError(f"{file.path}: is larger than {file.max_bytes} bytes")
+    copy_out(asks, file.path, target, deadline - time.monotonic(), file.max_bytes)
+
+
+def _done(asks: Asks, text: str, words: Sequence[str]) -> bytes:
     """What a script of ours says, which is done at once."""
-    ran = _script(asks, script, words, int(ANSWERS_S), {})
+    ran = script(asks, text, words, int(ANSWERS_S), {})
+    _check_done(ran)
+    return ran.stdout
+
+
+def said_by(ran: Ran) -> str:
+    """What a script of ours said; ``HostError`` if it was not done."""
+    _check_done(ran)
+    return ran.stdout.decode(errors="replace")
+
+
+def _check_done(ran: Ran) -> None:
     if ran.code != 0:
         raise HostError(_said(ran) or f"the guest does not do it (exit code {ran.code})")
-    return ran.stdout
 
 
 def _said(ran: Ran) -> str:
     return ran.stderr[:1000].decode(errors="replace").strip().removeprefix(CANNOT)
 
 
-def _script(
-    asks: Asks, script: str, words: Sequence[str], timeout_s: int, env: Mapping[str, str]
+def script(
+    asks: Asks, text: str, words: Sequence[str], timeout_s: int, env: Mapping[str, str]
 ) -> Ran:
     """What a script came to; its code is None if it had no time to end."""
     began = time.monotonic()
-    asked = _asked(("-c", script, "sh", *words), env)
+    asked = _asked(("-c", text, "sh", *words), env)
     pid = _number(asks("guest-exec", asked, ANSWERS_S), "pid")
     said = _ended(asks, pid, lambda: began + timeout_s + ENDED_S)
     if said is None:
