@@ -126,6 +126,22 @@ def test_a_volume_that_a_locked_vm_gets_is_marked_as_well(host: Host, tmp_path: 
     assert not more.observe("db01").half_locked
 
 
+TARGETS = ("running", "defined", "declared")
+
+
+def test_a_volume_that_lost_its_mark_gets_it_by_the_plan_of_its_vm(host: Host) -> None:
+    """As after a kill between a new volume and its mark."""
+    whole = host.observe("db01")
+    host.pools["default"].set_locked(VolumeId("db01", "root"), locked=False)
+    assert host.observe("db01").half_locked
+    planned = {target: lifecycle.plan_to(host, "db01", target) for target in TARGETS}
+    for each in planned.values():
+        assert [step.action for step in each.plan.steps] == [Lock()]
+    apply_plan(host, planned["running"]).unwrap()
+    assert host.observe("db01") == whole
+    assert lifecycle.plan_to(host, "db01", "running").plan.is_empty
+
+
 def test_a_volume_that_lost_its_mark_gets_it_by_lock(host: Host, tmp_path: Path) -> None:
     host.pools["default"].set_locked(VolumeId("db01", "root"), locked=False)
     assert troubles(raw(tmp_path))[0].found == DIFFERS

@@ -26,6 +26,7 @@ cannot make a difference to it: watched ones note each look, so that such plans 
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -169,6 +170,7 @@ def ends(goal: Goal, case: Case, space: Space, end: Observation) -> bool:
             defined = end.recorded is want and end.defined is want and end.by_hand == kept
             return (
                 defined
+                and not end.half_locked
                 and limits_in_effect(want, end)
                 and _ends_provisioned(goal, case, space, end)
             )
@@ -1090,6 +1092,11 @@ def test_a_lock_that_is_kept_in_one_place_protects_as_well_until_it_is_kept_in_b
         match plan(goal, have), plan(goal, replace(have, half_locked=True)):
             case Success(whole), Success(half) if target is Target.LOCKED:
                 assert [type(step.action) for step in half.steps] == [Lock, *_types(whole)]
+            case Success(whole), Success(half) if spec is not None:
+                is_marked_anew = any(kind in (Define, Lock) for kind in _types(whole))
+                assert Counter(_types(half)) - Counter(_types(whole)) == (
+                    Counter() if is_marked_anew else Counter([Lock])
+                )
             case whole, half:
                 kept = target is Target.LOCKED and not have.is_recorded
                 assert half == whole or (kept and isinstance(half, Failure))

@@ -96,6 +96,7 @@ def reached(goal: Goal, start: Observation, end: Observation) -> bool:
         case _, VMSpec() as want:
             return (
                 end.recorded == end.defined == want
+                and not end.half_locked
                 and power_as_wanted(goal, start, end)
                 and (goal.target is Target.DEFINED or storage_ready(goal, want, start, end))
             )

@@ -73,6 +73,7 @@ from geats_core.vm.observation import Observation, Power, Stage, VolumeMissing, 
 from geats_core.vm.spec import ROOT, Limits, VMSpec, Volume
 
 DNS = "dns"
+HALF_LOCKED = "protection from deletion is not recorded in every place"
 LIMITS = {"memory": "memory_bytes", "cpus": "cpus", "processes": "processes"}  # field: attribute
 
 
@@ -93,7 +94,7 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
             if not have.locked:
                 draft.add(Lock(), "protection from deletion is wanted")
             elif have.half_locked:
-                draft.add(Lock(), "protection from deletion is not recorded in every place")
+                draft.add(Lock(), HALF_LOCKED)
         case Target.UNLOCKED:
             if have.locked:
                 draft.add(Unlock(), "protection from deletion is no longer wanted")
@@ -120,6 +121,8 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
             if found:
                 return Failure(found)
             _converge(draft, want)
+            if draft.state.half_locked:  # a volume that it got may not say so yet
+                draft.add(Lock(), HALF_LOCKED)
     return draft.finished()
 
 
