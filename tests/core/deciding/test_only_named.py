@@ -18,7 +18,7 @@ from geats_core import (
     plan,
 )
 from geats_core.deciding.only_named import takes_away
-from geats_core.planning.actions import Stop, Unlock
+from geats_core.planning.actions import Lock, Stop, Unlock
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import some_of
 from geats_core.vm.spec import PowerWish
@@ -230,3 +230,18 @@ def test_a_vm_that_is_frozen_again_or_off_already_loses_nothing() -> None:
     assert planned(described(*held), at(Target.STOPPED, WEB), None, off).steps
     assert planned(described(*held), at(Target.FROZEN, WEB), None, off).steps
     assert planned(described(*OFF), at(Target.STOPPED, *ALL), None, off).steps
+
+
+def test_what_is_declared_off_is_not_started_to_finish_an_interrupted_restart() -> None:
+    off = replace(WEB, power=PowerWish.STOPPED)
+    have = replace(at(Target.STOPPED, off)["web"], to_run=True)
+    made = plan(Goal(name="web", target=Target.PROVISIONED, spec=off), have).unwrap()
+    assert [str(step.action) for step in made.steps] == ["KeepOff()"]
+    assert made.steps[0].reason.startswith("web is declared off, and an interrupted plan")
+
+
+def test_a_lock_that_is_not_in_every_place_is_marked_by_the_plan_of_the_vm() -> None:
+    have = replace(at(Target.RUNNING, WEB)["web"], locked=True, half_locked=True)
+    for target in (Target.RUNNING, Target.DEFINED, Target.DECLARED):
+        made = plan(Goal(name="web", target=target, spec=WEB), have).unwrap()
+        assert [step.action for step in made.steps] == [Lock()]
