@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
-from hashlib import sha256
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TypeAlias
 
@@ -288,13 +287,13 @@ def with_mac(nic: Nic, vm_name: str) -> Nic:
 
 def derived_mac(vm_name: str, nic_name: str) -> str:
     """A locally administered MAC address that stays the same across rebuilds."""
-    digest = sha256(f"{vm_name}/{nic_name}".encode()).digest()
+    digest = bytes.fromhex(_hashed(f"{vm_name}/{nic_name}"))
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 
 def mac_of(value: str, whose: str) -> str:
     """The address, with digits for each ``x``, which are the same each time for one interface."""
-    digest = iter(sha256(whose.encode()).hexdigest())
+    digest = iter(_hashed(whose))
     digits = [next(digest) if each == "x" else each for each in value.lower()]
     if value[1:2].lower() == "x":  # not one of a group, and its own
         digits[1] = "2"
@@ -308,7 +307,7 @@ def host_end(vm_name: str, index: int, nic: Nic) -> str:
 
 def veth_name(vm_name: str, index: int) -> str:
     """What geats calls it: fixed, so that a leftover is found, and of at most 15 characters."""
-    digest = sha256(vm_name.encode()).hexdigest()[:9]
+    digest = _hashed(vm_name)[:9]
     return f"gt{digest}n{index}"
 
 
@@ -359,3 +358,10 @@ def to_plain(nic: Nic) -> dict[str, object]:
 def _plain_ipv6(ipv6: Ipv6) -> dict[str, object]:
     ra: dict[str, object] = {} if ipv6.ra else {"ra": False}
     return ra | ({} if ipv6.token is None else {"token": str(ipv6.token)})
+
+
+def _hashed(text: str) -> str:
+    """Digits that stay the same."""
+    from hashlib import sha256  # loads much of OpenSSL; a host without NICs needs none
+
+    return sha256(text.encode()).hexdigest()

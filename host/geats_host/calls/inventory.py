@@ -13,7 +13,7 @@ from geats_core.reading.checked import problem_to_plain
 from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options
 from geats_core.vm.observation import Observation
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import Restarts, VMSpec
 from geats_host.drivers import Driver, Info
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
@@ -69,6 +69,9 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
 
 def _ended(host: Host, seen: Mapping[str, Observation]) -> dict[str, str]:
     """How VMs ended by themselves that say what is to be done then."""
+    kept_up = (each.recorded for each in seen.values() if each.recorded is not None)
+    if all(each.restart is Restarts.NO for each in kept_up):
+        return {}  # which loads nothing that plans
     now_s = int(time.time())
     return {name: each.in_words(now_s) for name, each in keeping_up.fallen(host, seen).items()}
 
