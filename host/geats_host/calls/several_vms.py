@@ -52,8 +52,9 @@ def plan_verb_for_several(
     def goal_of(name: str) -> Goal:
         have = seen.get(name)
         if have is None:
-            have = host.observe(name) if VERBS[verb].target.is_gone else host.known(name)
-            absent.extend([] if have.exists else [not_there(host, name)])
+            gone = VERBS[verb].target.is_gone
+            have = host.observe(name) if gone else host.known(name)
+            absent.extend([not_there(host, name)] if gone and not have.exists else [])
         return verb_goal(host, verb, name, have, terms)
 
     defined = {name for name, have in seen.items() if have.recorded is not None}
