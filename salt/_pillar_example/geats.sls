@@ -215,6 +215,7 @@ geats:
       # stop_signal: SIGQUIT
       environment: {TZ: Europe/Berlin}    # of process 1
       ttys: 2
+      console_log: 1MiB           # of its console, for geats logs
       cpuset: 0-3                 # CPUs of the host
       cpu_weight: 200             # twice the share of other VMs, if CPU time is scarce
       swap: 0                     # nothing of it is swapped out

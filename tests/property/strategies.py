@@ -295,7 +295,8 @@ without_init = st.builds(
     environment=environments,
     ttys=ttys,
 )
-with_init = st.builds(Program, environment=environments, ttys=ttys)
+console_logs = st.sampled_from([None, 1 << 20, 8 << 20])
+with_init = st.builds(Program, environment=environments, ttys=ttys, console_log=console_logs)
 
 
 def asking(spec: VMSpec) -> VMSpec:

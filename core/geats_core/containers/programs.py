@@ -11,6 +11,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, of_mapping
 from geats_core.reading.schemas import by_name, taking
+from geats_core.reading.sizes import format_size, parse_size
 from geats_core.reading.values import dataclass
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -27,7 +28,8 @@ NO_WORDS: tuple[str, ...] = ()
 class Program:
     """``command`` is process 1; empty for ``/sbin/init``. ``user`` and ``group`` are numbers in the
     guest, and None is root. ``stop_signal`` asks it to end; empty for that of its init.
-    ``ttys`` are how many terminals the guest has; None is as LXC's files say.
+    ``ttys`` are how many terminals the guest has; None is as LXC's files say. Of its console, so
+    many bytes are kept as ``console_log`` says, and up to as many again; None is as for all.
     """
 
     command: tuple[str, ...] = ()
@@ -37,6 +39,7 @@ class Program:
     stop_signal: str = ""
     environment: Pairs = ()
     ttys: int | None = None
+    console_log: int | None = None
 
 
 KEYS = tuple(Program.__dataclass_fields__)  # as people write them, each a key of the VM
@@ -92,6 +95,7 @@ def _environment_mapping(read: Reader) -> Checked[Pairs]:
 _words = fields.each(fields.text)
 _id = fields.or_none(fields.whole_number(0, HIGHEST_ID))
 _signal = fields.matching(SIGNAL, "the name of a signal such as SIGTERM")
+_console_log = fields.or_none(parse_size)
 _ttys = fields.or_none(fields.whole_number(0, MOST_TTYS))
 
 
@@ -105,6 +109,7 @@ def read_program(read: Reader) -> Program:
         stop_signal=read.take("stop_signal", _signal, ""),
         environment=read.take("environment", _environment, ()),
         ttys=read.take("ttys", _ttys, None),
+        console_log=read.take("console_log", _console_log, None),
     )
 
 
@@ -118,6 +123,7 @@ def program_to_plain(program: Program) -> dict[str, object]:
         "stop_signal": program.stop_signal or None,
         "environment": dict(program.environment) or None,
         "ttys": program.ttys,
+        "console_log": None if program.console_log is None else format_size(program.console_log),
     }
     return {key: value for key, value in said.items() if value is not None}
 

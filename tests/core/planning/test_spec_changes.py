@@ -56,6 +56,7 @@ CHANGED: dict[str, dict[object, object]] = {
     "minion": {"minion": {"master": "salt", "config": {"log_level": "info"}}},
     "environment": {"environment": {"A": "b"}},
     "ttys": {"ttys": 1},
+    "console_log": {"console_log": "1MiB"},
     "cpuset": {"cpuset": "0-1"},
     "cpu_weight": {"cpu_weight": 50},
     "swap": {"swap": "1GiB"},
@@ -74,6 +75,7 @@ CHANGED: dict[str, dict[object, object]] = {
     "after": {"after": ["db"]},
     "autostart": {"autostart": {"priority": 10, "delay": 5}},
     "power": {"power": "stopped"},
+    "restart": {"restart": "always"},
     "enabled": {"enabled": False},
     "ready": {"ready": {"tcp": 80}},
     "labels": {"labels": {"owner": "ada"}},
@@ -123,6 +125,7 @@ LINES = {
     "cwd": "cwd changed (not set) → /srv",
     "stop_signal": "stop_signal changed (not set) → SIGINT",
     "ttys": "ttys changed (not set) → 1",
+    "console_log": "console_log changed (not set) → 1MiB",
     "host_network": "host_network changed (not set) → yes",
     "timezone": "timezone changed (not set) → Europe/Amsterdam",
     "users": "users changed (not set) → {ada: {sudo: yes, password: (hidden)}}",
@@ -148,6 +151,7 @@ LINES = {
     "autostart": "autostart changed {enabled: no, priority: 0, delay: 0} → "
     "{enabled: yes, priority: 10, delay: 5}",
     "power": "power changed (not set) → stopped",
+    "restart": "restart changed (not set) → always",
     "enabled": "enabled changed (not set) → no",
 }
 

@@ -199,7 +199,9 @@ def _check_address(options: Options, name: str) -> None:
 def _starting(options: Options, spec: VMSpec) -> list[str]:
     path, writable = options.path, _set_apart(spec)
     told = spec.restart is not Restarts.NO
-    command = process.starting(path, spec.name, telling_its_end=told)
+    command = process.starting(
+        path, spec.name, telling_its_end=told, console_bytes=spec.program.console_log
+    )
     if writable is None:
         return command
     return process.starting_apart(binding_of(options), path, spec.name, writable, command)

@@ -32,15 +32,23 @@ class Apart(TypedDict):
     setsigdef: Iterable[int]
 
 
-def starting(lxcpath: Path, name: str, *, telling_its_end: bool = False) -> list[str]:
-    """The command that starts the container; of its console, the newest output is kept.
+def starting(
+    lxcpath: Path, name: str, *, telling_its_end: bool = False, console_bytes: int | None = None
+) -> list[str]:
+    """The command that starts the container; of its console, the newest output is kept, so many
+    bytes at least, once it said as much.
 
     If it is *telling_its_end*, the log says how the guest ended.
     """
     log, console = lxcpath / name / LOG, lxcpath / name / CONSOLE
     level = "INFO" if telling_its_end else "ERROR"
     logged = ["-o", str(log), "-l", level, "-L", str(console)]
-    bounded = ["-s", f"lxc.console.size={LONGEST_CONSOLE}", "-s", "lxc.console.rotate=1"]
+    bounded = [
+        "-s",
+        f"lxc.console.size={console_bytes or LONGEST_CONSOLE}",
+        "-s",
+        "lxc.console.rotate=1",
+    ]
     return ["lxc-start", "-P", str(lxcpath), "-n", name, *logged, *bounded]
 
 
