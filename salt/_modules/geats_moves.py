@@ -39,7 +39,8 @@ def fetch(source, changes=None, shutdown=False, live=False, test=None, verbose=F
     Its volumes are copied from host to host by ssh, however large they are, and checked; then the
     other host forgets the VM, and it is started here if it ran. Until then, the other host has it.
     If the call is interrupted, repeat it: of disks, only what differs is copied again. Snapshots
-    are not copied. :py:func:`geats.migrate <geats.migrate>` of the runner calls this.
+    are not copied. Volumes in a pool that both hosts share are passed on as they are, with their
+    snapshots. :py:func:`geats.migrate <geats.migrate>` of the runner calls this.
 
     source
         which VM of which host, such as ``ssh://root@host-a/web01``: root of this host must be able
