@@ -180,7 +180,7 @@ def test_whatever_is_killed_one_host_has_it_and_the_same_command_goes_on(
     content = disk.read_bytes()
     killed = hosts.fetch("--live", **{where: (victim, call, when)})
     assert killed.returncode != 0
-    assert [a.power(), b.power()].count("running") <= (victim == "libvirtd")
+    assert [a.power(), b.power()].count("running") <= 1
     again = hosts.fetch("--live")
     assert again.returncode == 0, again.stderr  # without its QEMU, the guest boots there
     assert (a.left(), b.power()) == ([], "running")
