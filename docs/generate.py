@@ -399,7 +399,7 @@ ARRIVING = tuple(
     replace(have, copy_of="web01 from ssh://root@a/web01") for have in EVERY_STATE if have.recorded
 )
 EVERY_FEATURE = tuple((have, features_of(have)) for have in (*EVERY_STATE, *ARRIVING))
-VALUES = {
+VALUES: Mapping[str, list[str]] = {
     feature: [value for value in dict.fromkeys(found) if value is not None]
     for feature, found in zip(
         FEATURES, zip(*(found for _, found in EVERY_FEATURE), strict=True), strict=True
