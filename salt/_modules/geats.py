@@ -17,10 +17,11 @@ Answers are in brief, for people: of a plan, a line for each VM that changes. Pr
 :depends: geats
 """
 
+from typing import TYPE_CHECKING
+
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import absent
 from geats_host.calls import lifecycle, reports, several_vms
-from geats_host.calls.guests import keeping_up
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused, is_unknown
 from geats_host.for_salt import in_brief
@@ -34,8 +35,14 @@ from geats_host.for_salt.calls import (
     unless,
     words,
 )
+from geats_host.lazy import later
 from geats_host.planning import goals
 from geats_host.planning.plans import plan_wishes
+
+if TYPE_CHECKING:
+    from geats_host.calls.guests import keeping_up
+else:  # for one function
+    keeping_up = later("geats_host.calls.guests.keeping_up")
 
 
 def define(name, spec=None, test=None, verbose=False):
