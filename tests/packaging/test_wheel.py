@@ -45,6 +45,7 @@ LISTED: dict[str, object] = {
         "cpu_time_s": None,
         "uptime_s": None,
         "problems": [],
+        "ended": "",
     }
 }
 
