@@ -100,6 +100,7 @@ geats:
       simplestreams: {url: 'https://images.linuxcontainers.org', alias: alpine/3.20, arch: amd64}
     machine:                      # roots of virtual machines: disk images, in pools of files or block devices
       disk: {path: /srv/geats/templates/debian-12.qcow2, format: qcow2}   # or raw
+    blank: {empty: tree}          # or disk: the root of a VM that installs itself, or that people fill
     cloud:
       disk:
         url: https://cloud.example.org/debian-12.raw

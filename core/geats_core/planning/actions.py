@@ -301,6 +301,8 @@ class OfOneGuest(StrEnum):
     MACHINE_ID = "machine-id"
     SSH_HOST_KEYS = "ssh-host-keys"
     HOSTNAME = "hostname"
+    MINION_KEYS = "minion-keys"
+    METADATA = "metadata"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from geats_core.planning.actions import OfOneGuest
+from geats_core.vm.guest_files import FIRSTBOOT
 from geats_host.archives.disk_archives import Disk, raw_disk
 from geats_host.archives.vm_archives import Content, appearing
 from geats_host.archives.volume_archives import Tree, pack
@@ -18,6 +19,8 @@ FILES: Mapping[OfOneGuest, tuple[str, ...]] = {
     OfOneGuest.MACHINE_ID: ("./etc/machine-id", "./var/lib/dbus/machine-id"),
     OfOneGuest.SSH_HOST_KEYS: ("./etc/ssh/ssh_host_*",),
     OfOneGuest.HOSTNAME: ("./etc/hostname",),
+    OfOneGuest.MINION_KEYS: ("./etc/salt/pki/minion/*",),
+    OfOneGuest.METADATA: (f"./{FIRSTBOOT}",),  # which may have secrets
 }
 
 

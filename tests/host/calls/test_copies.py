@@ -552,7 +552,8 @@ def publish(host: Host, path: Path, keep: object = None) -> dict[str, object]:
 @pytest.fixture
 def with_secrets(host: Host) -> Path:
     root = tree(host, "web01", "root")
-    for name in ("etc/ssh/ssh_host_ed25519_key", "etc/ssh/sshd_config", "etc/hostname", "srv/page"):
+    of_guest = ("etc/ssh/ssh_host_ed25519_key", "etc/salt/pki/minion/minion.pem", "etc/hostname")
+    for name in (*of_guest, "etc/ssh/sshd_config", "etc/firstboot.config", "srv/page"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "etc/machine-id").write_text("a" * 32)
@@ -593,7 +594,8 @@ def test_what_is_kept_stays_in_the_tarball(host: Host, with_secrets: Path, tmp_p
     argv = ["tar", "--zstd", "--list", "--file", f"{tmp_path}/web.tar.zst"]
     names = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.split()
     assert {"./etc/ssh/ssh_host_ed25519_key", "./etc/machine-id"} < {*names}
-    assert "./etc/hostname" not in names
+    left = ["./etc/hostname", "./etc/firstboot.config", "./etc/salt/pki/minion/minion.pem"]
+    assert [each for each in left if each in names] == []
     with pytest.raises(Refused, match=r"keep\[0\]: unknown word 'machineid', did you mean"):
         publishing.publish(host, "web01", None, ["machineid"])
     with pytest.raises(Refused, match="there is something at"):
