@@ -6,15 +6,20 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from geats_host.observing import known_places
 
 os.environ[known_places.VARIABLE] = ""  # hosts of tests are many on this machine, with equal VMs
 
 # How fast a machine is says nothing about a law, and a check that passes today passes tomorrow.
-settings.register_profile("geats", deadline=None, derandomize=True, print_blob=True)
-settings.register_profile("random", deadline=None, print_blob=True)  # of script/laws
+SLOW = [HealthCheck.too_slow]  # as the machine may be: a first text alone takes seconds
+settings.register_profile(
+    "geats", deadline=None, derandomize=True, print_blob=True, suppress_health_check=SLOW
+)
+settings.register_profile(  # of script/laws
+    "random", deadline=None, print_blob=True, suppress_health_check=SLOW
+)
 settings.load_profile("geats")
 
 
