@@ -41,7 +41,7 @@ def test_a_plan_is_a_line_for_each_vm_and_so_is_what_was_done(brief):
 def test_a_verb_says_what_it_did_to_its_vm(brief):
     assert brief["geats.start"]("web01", test=True) == ["+ web01  create, 7 steps"]
     assert brief["geats.start"]("web01") == ["+ web01  create, 7 steps"]
-    assert brief["geats.start"]("web01") == ["web01 is as described: nothing to do"]
+    assert brief["geats.start"]("web01") == ["web01 is so already: nothing to do"]
     assert brief["geats.reboot"]("web01") == ["! web01  restart"]
     assert brief["geats.snapshot"]("web01", "monday") == [
         "~ web01  freeze for a moment, snapshot, live"

@@ -47,6 +47,13 @@ def lines(report):
     return problems.lines(report["problems"])
 
 
+def test_a_minion_without_a_key_is_told_with_what_to_do(opts, tmp_path):
+    there = Master(opts, tmp_path, a={"vms": {"web01": VM}})
+    there["a"]["geats.start"]("web01")
+    (line,) = lines(there.runner["geats.accept"]("web01"))
+    assert "No such file" in line and "geats logs" in line
+
+
 def test_a_fingerprint_is_that_of_salt(tmp_path):
     (tmp_path / "pub").write_text(ONE)
     assert fingerprint(ONE.strip()) == salt.utils.crypt.pem_finger(str(tmp_path / "pub"))

@@ -38,12 +38,12 @@ def explain_each(plan: AnyPlan) -> Iterable[tuple[Step, str]]:
         yield step, f"{position}. {explain_step(step)}{waits}"
 
 
-def nothing_to_do(plan: AnyPlan) -> str:
-    """What an empty plan says."""
+def nothing_to_do(plan: AnyPlan, so: str = "as described") -> str:
+    """What an empty plan says; *so* is how its VMs are."""
     if isinstance(plan, HostPlan) and not plan.plans:
         return "no VM is affected: nothing to do"
     who = plan.name if isinstance(plan, Plan) else "every VM"
-    return f"{who} is as described: nothing to do"
+    return f"{who} is {so}: nothing to do"
 
 
 def single(plan: HostPlan) -> AnyPlan:

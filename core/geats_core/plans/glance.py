@@ -43,7 +43,7 @@ from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import THIS_HOST, nothing_to_do, short_notes, single
 from geats_core.plans.field_changes import differences_of
-from geats_core.plans.plan_files import SavedPlan
+from geats_core.plans.plan_files import OfVerb, SavedPlan
 from geats_core.plans.said_once import said_once
 from geats_core.reading.checked import some_of
 from geats_core.reading.sizes import format_size
@@ -51,6 +51,7 @@ from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation
 
 MOST_FIELDS = 3  # that a line names
+NOTHING = ": nothing to do"  # how a warning ends that says it all
 
 
 class Sign(StrEnum):
@@ -155,10 +156,18 @@ def in_lines(made: SavedPlan) -> list[str]:
     several; what it warns of, and what it leaves as it is. One line if there is nothing to do."""
     lines = glance(made)
     width = max((len(line.name) for line in lines), default=0)
-    nothing = [] if lines or made.refused else [nothing_to_do(single(made.plan))]
+    nothing = [] if lines else list(of_nothing(made))
     total = [in_total(made, lines)] if len(lines) + len(made.refused) > 1 else []
     of_vms = [line.text(width) for line in lines]
     return [*nothing, *of_vms, *total, *made.warnings, *short_notes(made.plan)]
+
+
+def of_nothing(made: SavedPlan) -> tuple[str, ...]:
+    """What a plan without steps says, unless it says why: a VM is refused, or is not there."""
+    if made.refused or any(each.endswith(NOTHING) for each in made.warnings):
+        return ()
+    so = "so already" if isinstance(made, OfVerb) else "as described"
+    return (nothing_to_do(single(made.plan), so),)
 
 
 def refused_lines(made: SavedPlan) -> list[str]:

@@ -83,6 +83,17 @@ class SavedPlan:
         return self.plan.plans[0]
 
 
+class OfVerb(SavedPlan):
+    """The plan of a lifecycle verb: it says nothing of what is declared, if there are no steps."""
+
+    __slots__ = ()
+
+
+def of_verb(made: SavedPlan) -> OfVerb:
+    """*made*, as the plan of a lifecycle verb."""
+    return OfVerb(**{name: getattr(made, name) for name in names_of(SavedPlan)})
+
+
 def saved(
     plan: HostPlan, observations: Mapping[str, Observation], warnings: tuple[str, ...] = ()
 ) -> SavedPlan:

@@ -11,7 +11,7 @@ from geats_core.planning.costs import Impact
 from geats_core.planning.draft import for_now
 from geats_core.planning.goal import ByHand, Goal, PowerOff, Restart, Target
 from geats_core.planning.verbs import VERBS, SpecFrom, goal_of, undone_next
-from geats_core.plans.plan_files import SavedPlan
+from geats_core.plans.plan_files import SavedPlan, of_verb
 from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem, Problems, unknown
 from geats_core.reading.mappings import Raw
@@ -51,6 +51,7 @@ def plan_verb(
     have = host.known(name) if raw is None and not _ends_with_none(verb) else host.observe(name)
     goal = verb_goal(host, verb, name, have, terms, raw)
     made = with_what_is_undone(host.config, plan_vm(host, goal, have), [goal], raw)
+    made = made if VERBS[verb].spec_from is SpecFrom.DECLARED else of_verb(made)
     absent = not have.exists and _ends_with_none(verb)
     return replace(made, warnings=(*made.warnings, not_there(host, name))) if absent else made
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal
-from geats_core.planning.verbs import VERBS
-from geats_core.plans.plan_files import SavedPlan
+from geats_core.planning.verbs import VERBS, SpecFrom
+from geats_core.plans.plan_files import SavedPlan, of_verb
 from geats_core.reading.checked import unknown
 from geats_core.vm.observation import Observation
 from geats_host.calls.lifecycle import not_there, verb_goal, with_what_is_undone
@@ -61,6 +61,7 @@ def plan_verb_for_several(
     declared = host.config.vms if VERBS[verb].target.takes_spec else ()
     which = dict.fromkeys(names or sorted(defined.union(declared)))
     made = _planned(host, seen, which, goal_of)
+    made = made if VERBS[verb].spec_from is SpecFrom.DECLARED else of_verb(made)
     return replace(made, warnings=(*made.warnings, *absent))
 
 

@@ -19,12 +19,18 @@ from geats_core.planning.steps import Step
 from geats_core.plans.explain import (
     explain_each,
     notes,
-    nothing_to_do,
     short_notes,
-    single,
     step_to_plain,
 )
-from geats_core.plans.glance import Line, Sign, glance, in_total, refused_lines, unwanted
+from geats_core.plans.glance import (
+    Line,
+    Sign,
+    glance,
+    in_total,
+    of_nothing,
+    refused_lines,
+    unwanted,
+)
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import durations
 from geats_core.reading.sizes import for_people
@@ -103,9 +109,8 @@ def _print(words: str, style: str) -> None:
 
 
 def _show_nothing_to_do(made: SavedPlan) -> None:
-    """Say that there is nothing to do, unless a VM is left out."""
-    if not made.refused:
-        console.print(escape(nothing_to_do(single(made.plan))))
+    for line in of_nothing(made):
+        console.print(escape(line))
 
 
 @contextmanager

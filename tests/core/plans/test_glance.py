@@ -26,10 +26,11 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.costs import Impact
 from geats_core.planning.spec_changes import Change
-from geats_core.planning.steps import Step
+from geats_core.planning.steps import Plan, Step
 from geats_core.planning.verbs import VERBS, goal_of
 from geats_core.plans.field_changes import differences_of
 from geats_core.plans.glance import Line, changes_in_brief, glance, in_lines, in_total
+from geats_core.plans.plan_files import of_verb
 from tests.core.hosts import LXC, Hosts, at, nic, planned, vm
 
 DATA: dict[str, object] = {
@@ -181,6 +182,14 @@ def test_a_whole_plan_in_lines_is_as_wide_as_its_longest_name() -> None:
         "web is as described: nothing to do",
         "stray: mailer is running, its description is gone (policy: report)",
     ]
+
+
+def test_the_plan_of_a_verb_says_nothing_of_what_is_declared() -> None:
+    there = at(Target.RUNNING, vm("web"))
+    made = of_verb(saved(HostPlan(plans=(Plan(name="web"),)), there))
+    assert in_lines(made) == ["web is so already: nothing to do"]
+    absent = replace(made, warnings=("web is not there: nothing to do",))
+    assert in_lines(absent) == ["web is not there: nothing to do"]
 
 
 def test_changes_in_brief_are_the_parts_that_differ_or_else_the_line() -> None:

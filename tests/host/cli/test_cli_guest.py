@@ -166,7 +166,8 @@ def test_the_public_key_of_a_minion_is_shown(running: Geats, tmp_path: Path) -> 
     key = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"
     (tmp_path / "pub").write_text(f"{key}\n")
     path = "/etc/salt/pki/minion/minion.pub"
-    assert running("minion-key", "web01")[0] != 0
+    code, _, err = running("minion-key", "web01")
+    assert (code, "give the VM a `minion`, and apply" in err) == (1, True)
     running("push", "web01", str(tmp_path / "pub"), path)
     code, out, _ = running("minion-key", "web01")
     assert (code, out.splitlines()[1:]) == (0, key.splitlines())

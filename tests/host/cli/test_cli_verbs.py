@@ -31,6 +31,15 @@ def test_a_verb_is_for_one_vm_for_several_or_for_all(geats: Geats) -> None:
         assert (code, "name one VM or several, or give --all or --group" in err) == (2, True)
 
 
+def test_a_verb_with_nothing_to_do_says_nothing_of_what_is_declared(geats: Geats) -> None:
+    geats("start", "web01", "db01")
+    assert geats("start", "web01")[1] == "web01 is so already: nothing to do\n"
+    assert geats("start", "--all")[1] == "every VM is so already: nothing to do\n"
+    assert geats("define", "web01")[1] == "web01 is as described: nothing to do\n"
+    gone = "warning: web09 is not there: nothing to do\n"
+    assert geats("undefine", "web09")[:2] == (0, gone)
+
+
 def test_one_that_is_refused_stops_no_other(geats: Geats) -> None:
     code, out, _ = geats("start", "web01", "nobody", "db01")
     assert (code, "unknown VM 'nobody'" in out) == (2, True)

@@ -1,10 +1,12 @@
 """The Salt minion of a VM, as its master knows it: its id and its public key."""
 
+import errno
+import os
 import re
 from hashlib import sha256
 from typing import TypedDict
 
-from geats_core.guests.minion import PUBLIC_KEY, minion_id
+from geats_core.guests.minion import PUBLIC_KEY, Minion, minion_id
 from geats_host.calls.guests.files import read_file
 from geats_host.errors import HostError
 from geats_host.host import Host
@@ -28,14 +30,24 @@ def minion_key(host: Host, name: str) -> MinionKey:
 
     The guest says what it is, and may say anything: what is no public key is refused.
     """
-    text = read_file(host, name, f"/{PUBLIC_KEY}", {"max_size": LONGEST_KEY})
+    spec = host.observe(name).recorded
+    minion = None if spec is None else spec.minion
+    try:
+        text = read_file(host, name, f"/{PUBLIC_KEY}", {"max_size": LONGEST_KEY})
+    except HostError as error:
+        missing = os.strerror(errno.ENOENT) in str(error)
+        raise HostError(f"{name}: {error}: {_why(minion)}") if missing else error from None
     key = text.decode(errors="replace").replace("\r\n", "\n").strip()
     if not KEY.fullmatch(key):
         raise HostError(f"{name}: /{PUBLIC_KEY} is no public key")
-    spec = host.observe(name).recorded
-    minion = None if spec is None else spec.minion
     called = name if minion is None else minion_id(minion, name)
     return MinionKey(id=called, key=key, fingerprint=fingerprint(key))
+
+
+def _why(minion: Minion | None) -> str:
+    if minion is None:
+        return "give the VM a `minion`, and apply"
+    return "a virtual machine makes it at its first start; look into `geats logs` of the VM"
 
 
 def fingerprint(key: str) -> str:
