@@ -31,6 +31,8 @@ EXPANDED = (
     "a geats.host takes neither `name` nor `names`: it is about all VMs of the host, and Salt "
     "would apply it once for each name; write `vms: [...]` to select only some VMs"
 )
+IMPACTS = ("data_loss", "restart", "live")  # what steps cost a user of the VM, the worst first
+PLANNED = ("steps", "done")  # where reports have steps
 POLICIES = ("restart", "power_off", "allow_data_loss", "by_hand", "max_impact")
 
 
@@ -384,7 +386,7 @@ def _host_comment(report, changes, test):
         steps = [step for each in changes.values() for step in each["steps"]]
         vms = f"{len(changes)} VM{'s' if len(changes) > 1 else ''}"
         verb = "would become" if test else "became"
-        first = f"{vms} {verb} as described, in {_count(steps)}"
+        first = f"{vms} {verb} as described, in {_count(steps)}{_cost(report)}"
     of_vms = [note for each in report.get("vms", {}).values() for note in each.get("notes", [])]
     return "\n".join([first, *report["notes"], *of_vms, *report["warnings"]])
 
@@ -486,7 +488,8 @@ def _comment(name, target, report, test):
     steps = report["changes"].get("steps", [])
     first = f"{name} is {target}, as described"
     if steps:
-        first = f"{name} {'would be' if test else 'is now'} {target}, in {_count(steps)}"
+        verb = "would be" if test else "is now"
+        first = f"{name} {verb} {target}, in {_count(steps)}{_cost(report)}"
     pending = [
         f"pending until {name} restarts: {field} {change['old']} → {change['new']}"
         for field, change in report["pending"].items()
@@ -498,6 +501,15 @@ def _comment(name, target, report, test):
         *([f"{said}; everything else has its default"] if said else []),
     ]
     return "\n".join([first, *notes])
+
+
+def _cost(report):
+    """The highest impact of the steps, if they have any: of the plan, or of what was done."""
+    vms = report.get("vms", {}).values()
+    steps = [step for each in (report, *vms) for key in PLANNED for step in each.get(key, ())]
+    impacts = {step["impact"] for step in steps}
+    worst = next((each for each in IMPACTS if each in impacts), None)
+    return f" (impact: {worst})" if worst else ""
 
 
 def _count(steps):

@@ -122,6 +122,23 @@ def test_a_change_dearer_than_allowed_fails_and_changes_nothing(state, modules):
     assert "live is the most that is allowed" in ret["comment"]
 
 
+def test_the_comment_says_what_the_steps_cost(state, modules, testmode):
+    modules["geats.apply"]("web01", test=False)
+    was = {"driver": "memory", "template": "debian", "memory": "512MiB"}
+    ret = state("geats.running", "web01", **was, hostname="www")
+    first = ret["comment"].splitlines()[0]
+    assert first.startswith(f"web01 {'would be' if testmode else 'is now'} running, in ")
+    assert first.endswith(" steps (impact: restart)")
+
+
+def test_the_comment_of_a_host_says_what_the_steps_cost(state, modules, testmode):
+    modules["geats.start"]("web01", test=False)
+    modules["geats.start"]("db01", test=False)
+    comment = state("geats.host", "here", target="off", at_most=2)["comment"]
+    would = "would become" if testmode else "became"
+    assert comment == f"2 VMs {would} as described, in 2 steps (impact: restart)"
+
+
 def test_with_restart_always_any_change_restarts(state, modules):
     modules["geats.apply"]("web01", test=False)
     spec = {"driver": "memory", "template": "debian", "memory": "1GiB"}
