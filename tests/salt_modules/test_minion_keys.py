@@ -51,7 +51,8 @@ def test_a_minion_without_a_key_is_told_with_what_to_do(opts, tmp_path):
     there = Master(opts, tmp_path, a={"vms": {"web01": VM}})
     there["a"]["geats.start"]("web01")
     (line,) = lines(there.runner["geats.accept"]("web01"))
-    assert "No such file" in line and "geats logs" in line
+    assert "No such file" in line
+    assert "geats logs" in line
 
 
 def test_a_fingerprint_is_that_of_salt(tmp_path):
