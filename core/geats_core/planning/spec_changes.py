@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from math import inf
+from re import compile as regex
 
 from returns.result import Success
 
@@ -20,6 +21,8 @@ from geats_core.vm.observation import Observation
 from geats_core.vm.parse import to_plain
 from geats_core.vm.secrets import shown_change, shown_raw
 from geats_core.vm.spec import VMSpec
+
+PUBLIC_KEY = regex(r"\bAAAA[A-Za-z0-9+/]{24,}([A-Za-z0-9+/=]{8})")  # of ssh: its end tells it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,8 @@ def in_short(value: object) -> str:
             return f"[{'; '.join(map(_entry, value))}]"
         case dict():
             return f"{{{', '.join(f'{key}: {in_short(item)}' for key, item in value.items())}}}"
+        case str():
+            return PUBLIC_KEY.sub(r"…\1", value)
         case _:
             return str(value)
 

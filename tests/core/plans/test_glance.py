@@ -38,6 +38,8 @@ DATA: dict[str, object] = {
 }
 FACTS = HostFacts(drivers=LXC)
 
+SSH_KEY = f"AAAA{'Ab0/' * 90}gh+/1234"
+
 
 def seen(plan: HostPlan, there: Hosts) -> list[str]:
     made = saved(plan, there)
@@ -223,6 +225,8 @@ def test_changes_in_brief_are_the_parts_that_differ_or_else_the_line() -> None:
         ([{"name": "e"}], [], ["f.e removed"]),
         ({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}, ["f.b 2 → 3", "f.c (not set) → 4"]),
         (None, ["a"], ["f (not set) → a"]),
+        (None, [f"ssh-rsa {SSH_KEY} ada@x"], ["f (not set) → ssh-rsa …gh+/1234 ada@x"]),
+        (None, "/AAAA/AAAA", ["f (not set) → /AAAA/AAAA"]),
         ([{"x": 1}], [{"x": 2}], ["f 1 → 2"]),
     ],
 )
