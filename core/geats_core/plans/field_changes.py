@@ -21,7 +21,7 @@ class Difference:
     def __str__(self) -> str:
         match self.old, self.new:
             case None, dict() as new:
-                return f"{self.path} added ({in_short([new])[1:-1]})"
+                return f"{self.path} added {_added(new)}"
             case dict(), None:
                 return f"{self.path} removed"
             case list() as old, list() as new:
@@ -92,6 +92,15 @@ def _of_lists(old: list[object], new: list[object]) -> str:
 
 def _items(items: list[object]) -> str:
     return ", ".join(in_short([item])[1:-1] for item in items)
+
+
+def _added(entry: dict[str, object]) -> str:
+    """What an entry says, such as a NIC; of entries by name, such as users, their names."""
+    if any(key in entry for key in NAMES):
+        return f"({in_short([entry])[1:-1]})"
+    if entry and all(isinstance(each, dict) for each in entry.values()):
+        return ", ".join(entry)
+    return in_short(entry)
 
 
 def _word(value: object) -> str:

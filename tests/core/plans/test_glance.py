@@ -223,6 +223,8 @@ def test_changes_in_brief_are_the_parts_that_differ_or_else_the_line() -> None:
         (["a"], [], ["f removed a"]),
         ([], [{"name": "e", "mac": "x"}], ["f.e added (e x)"]),
         ([{"name": "e"}], [], ["f.e removed"]),
+        (None, {"ada": {"sudo": True}, "bob": {}}, ["f added ada, bob"]),
+        (None, {"owner": "ada", "role": "web"}, ["f added {owner: ada, role: web}"]),
         ({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}, ["f.b 2 → 3", "f.c (not set) → 4"]),
         (None, ["a"], ["f (not set) → a"]),
         (None, [f"ssh-rsa {SSH_KEY} ada@x"], ["f (not set) → ssh-rsa …gh+/1234 ada@x"]),
