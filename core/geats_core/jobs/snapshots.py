@@ -51,6 +51,9 @@ class Parts(StrEnum):
     SOME = "some"
 
 
+INSTEAD = (
+    ": export the VM, or move the volume to a pool that has them, as 'geats help snapshots' tells"
+)
 BY_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{6}(-[0-9]+)?")  # see ``name_at``
 
 
@@ -299,7 +302,7 @@ def _unable(name: str, have: Observation, facts: HostFacts, parts: Parts) -> Ite
     elif parts is Parts.ALL or len(unable) == len(own):
         for seen in unable:
             path = f"{name}.volumes[{seen.name}].pool"
-            advice = "" if len(unable) == len(own) else ": leave it out with partial"
+            advice = INSTEAD if len(unable) == len(own) else ": leave it out with partial"
             message = f"the pool {seen.pool!r} has no snapshots{advice}"
             yield Problem(path, message, Code.REFUSED)
 

@@ -161,7 +161,8 @@ def test_a_vm_without_any_volume_that_can_be_kept_is_refused() -> None:
 
     for parts in Parts:
         assert lines(plan_snapshot("web", "monday", 1, have, FACTS, parts)) == [
-            "web.volumes[root].pool: the pool 'plain' has no snapshots"
+            "web.volumes[root].pool: the pool 'plain' has no snapshots: export the VM, or move the "
+            "volume to a pool that has them, as 'geats help snapshots' tells"
         ]
     assert lines(plan_snapshot("web", "monday", 1, only_defined, FACTS)) == [
         "web: has no volumes yet"
