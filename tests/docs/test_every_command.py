@@ -22,7 +22,7 @@ LINES = list(lines())
 ELSEWHERE = re.compile(r"(?<![\w.:/])/(?=(?:srv|var|etc|usr|root)/)")  # paths of the machine
 # What is so on a page before its commands are run: VMs are described otherwise by then.
 CHANGED: Mapping[str, Mapping[str, object]] = {
-    "how-to/boot.md": {"web02": {"profile": "small"}},
+    "how-to/boot.md": {"web02": {"profile": "small", "autostart": {"groups": ["shop"]}}},
     "how-to/plans.md": {"web01": {"profile": "small", "hostname": "other"}},
     "README.md": {"web01": {"profile": "small", "hostname": "other"}},
 }
