@@ -1,6 +1,7 @@
 """Laws of domains: what is written is found again, whatever libvirt adds; a change never hides."""
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from random import Random
@@ -54,7 +55,7 @@ hardware = st.fixed_dictionaries(
 )
 
 
-def fitting(keys: dict[str, object]) -> dict[str, object]:
+def fitting(keys: Mapping[str, object]) -> Mapping[str, object]:
     """The same with a machine that has the bus of the root."""
     match keys:
         case {"disks": {"root": {"bus": "ide"}}}:
