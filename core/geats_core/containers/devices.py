@@ -67,15 +67,11 @@ _path = fields.matching(PATH, "a path below /dev such as /dev/net/tun")
 @of_mapping
 def _device(read: Reader) -> Checked[Device]:
     source = read.need("source", _path, "")
-    mount = read.take("mount", _path, source)
-    if mount != source and mount.removeprefix(BELOW) in OWN:
-        why = f"each guest has its own {mount}, which {source} would be instead of"
-        read.problems.append(Problem(read.at("mount"), why))
     return read.done(
         Device(
             name="",
             source=source,
-            mount=mount,
+            mount=read.take("mount", _path, source),
             access=read.take("access", _access, ALL),
             optional=read.take("optional", fields.boolean, False),
         )
@@ -98,6 +94,14 @@ def read_devices(read: Reader, others: Mapping[str, str]) -> tuple[Device, ...]:
                 message = f"{device.mount!r} is within what {path.rpartition('.')[0]} mounts"
                 read.problems.append(Problem(own, message))
     return devices
+
+
+def stand_ins(devices: Iterable[Device]) -> Iterable[Problem]:
+    """Devices in the place of those that each guest has."""
+    for each in devices:
+        if each.mount != each.source and each.mount.removeprefix(BELOW) in OWN:
+            why = f"each guest has its own {each.mount}, which {each.source} would be instead of"
+            yield Problem(f"devices.{each.name}.mount", why)
 
 
 def devices_to_plain(devices: Iterable[Device]) -> dict[str, object]:

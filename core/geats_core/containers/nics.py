@@ -267,6 +267,15 @@ def repetitions(nics: Sequence[Nic]) -> Iterable[Problem]:
     yield from repeated("nics", "parent", [nic.parent for nic in nics if nic.takes_parent])
 
 
+def misnamed(nics: Sequence[Nic]) -> Iterable[Problem]:
+    """Names that mean another thing than an interface of the guest or of the host."""
+    for at, nic in enumerate(nics):
+        for key in ("name", "bridge", "parent", "host_name"):
+            why = fields.reserved(getattr(nic, key), fields.NO_INTERFACES)
+            if why:
+                yield Problem(f"nics[{at}].{key}", why)
+
+
 def nic_warnings(nics: Iterable[Nic]) -> Iterable[tuple[str, str]]:
     """What somebody may be surprised by, each with its key."""
     for nic in nics:

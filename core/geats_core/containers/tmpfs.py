@@ -94,6 +94,8 @@ def tmpfs_of(mount: str, options: Iterable[str]) -> dict[str, object] | None:
     said = dict(word.split("=", 1) for word in words if "=" in word)
     if words - {f"{key}={value}" for key, value in said.items()} or said.keys() - {"size", "mode"}:
         return None
+    if mount in fields.NO_MOUNTS:
+        return None
     size = said.get("size", "none")
     raw = {"size": size.upper() if size != "none" else size, "mode": said.get("mode", ANYBODYS)}
     read = Reader("", {"tmpfs": {mount: raw}})

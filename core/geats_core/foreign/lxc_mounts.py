@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from returns.result import Success
 
-from geats_core.containers.devices import PATH
+from geats_core.containers.devices import BELOW, OWN, PATH
 from geats_core.reading import fields
 from geats_core.vm.lxc_config import fstab_escaped
 
@@ -106,7 +106,7 @@ def bind_of(
     ):
         return None
     match fields.bind_source("", entry.source), fields.mount("", entry.target):
-        case Success(source), Success(mount):
+        case Success(source), Success(mount) if mount not in fields.NO_MOUNTS:
             kind = {"recursive": recursive, "optional": "optional" in words, "file": not is_dir}
             said: dict[str, object] = {"source": source, "mount": mount, "read_only": read_only}
             propagated = {"propagation": "slave"} if later else {}
@@ -124,7 +124,10 @@ def device_of(entry: Entry) -> dict[str, object] | None:
         return None
     if words - {"bind", "rbind", "optional", "create=file", "create=dir"}:
         return None
-    mount = {} if entry.target == entry.source else {"mount": entry.target}
+    target = entry.target or ""
+    if target != entry.source and target.removeprefix(BELOW) in OWN:
+        return None
+    mount = {} if target == entry.source else {"mount": target}
     return {
         "source": entry.source,
         **mount,

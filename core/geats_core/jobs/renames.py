@@ -84,7 +84,8 @@ def plan_rename(
 
 def renamed(spec: VMSpec, name: str) -> Checked[VMSpec]:
     """The same VM under another name, with the MAC addresses that it has."""
-    return parse_vm(name, {**to_plain(spec), "hostname": hostname_under(spec, name)})
+    said = {**to_plain(spec), "hostname": hostname_under(spec, name)}
+    return parse_vm(name, said, is_recorded=True)
 
 
 def notes(

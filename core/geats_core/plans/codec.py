@@ -149,7 +149,7 @@ def _wrong_with(raw: object, levels: int) -> str:
 @of_mapping
 def _spec(read: Reader) -> Checked[VMSpec]:
     raw = {key: value for key, value in read.raw.items() if key != NAME}
-    match parse_vm(read.raw.get(NAME), raw):
+    match parse_vm(read.raw.get(NAME), raw, is_recorded=True):
         case Success(spec):
             return Success(spec)
         case Failure(found):

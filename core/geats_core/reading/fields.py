@@ -135,18 +135,23 @@ sha256 = matching(SHA256, "64 lower-case hexadecimal digits")
 
 @taking({**_interface.schema(), "not": {"enum": [*NO_INTERFACES]}})
 def interface(path: str, raw: object) -> Checked[str]:
-    """The name of an interface that can be made: not one that means another thing."""
-    if isinstance(raw, str) and raw in NO_INTERFACES:
-        return problem(path, f"cannot be {raw!r}: {NO_INTERFACES[raw]}")
+    """The name of an interface; ``reserved`` says whether it means another thing."""
     return _interface(path, raw)
 
 
 @taking({**_mount.schema(), "not": {"enum": [*NO_MOUNTS]}})
 def mount(path: str, raw: object) -> Checked[str]:
-    """Where something is mounted in a guest: not where the guest needs what is there anyway."""
-    if isinstance(raw, str) and raw in NO_MOUNTS:
-        return problem(path, f"cannot be {raw!r}: {NO_MOUNTS[raw]}")
-    return _mount(path, raw)
+    """Where something is mounted in a guest; ``reserved`` says whether the guest needs that."""
+    return problem(path, reserved(raw, NO_MOUNTS)) if raw == "/" else _mount(path, raw)
+
+
+def reserved(value: object, kept: Mapping[str, str]) -> str:
+    """Why *value* cannot be, if it is one of those *kept*; else empty.
+
+    A description that says it is refused, and one that was recorded before is read all the same.
+    """
+    why = kept.get(value, "") if isinstance(value, str) else ""
+    return f"cannot be {value!r}: {why}" if why else ""
 
 
 _hostname = matching(HOSTNAME, "a domain name")

@@ -8,7 +8,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, repeated
 from geats_core.reading.fields import Reader, each, named, of_mapping
 from geats_core.reading.sizes import format_size, parse_size
-from geats_core.vm.spec import ROOT, Bind, SharedVolume, Volume
+from geats_core.vm.spec import ROOT, Bind, SharedVolume, VMSpec, Volume
 
 DEFAULT_POOL = "default"
 PRIVATE, SLAVE = "private", "slave"  # what a guest sees of later mounts: see mount(8)
@@ -145,6 +145,15 @@ def mount_points(
     own = {f"volumes[{v.name}].mount": v.mount for v in volumes if v.mount not in ("", "/")}
     bound = {f"binds.{bind.name}.mount": bind.mount for bind in binds}
     return own | bound | {f"shared_volumes.{other.name}.mount": other.mount for other in shared}
+
+
+def hiding(spec: VMSpec) -> Iterable[Problem]:
+    """What is mounted where the guest needs what is there anyway."""
+    mounts = mount_points(spec.volumes, spec.binds, spec.shared_volumes)
+    for path, mount in {**mounts, **{f"tmpfs.{e.mount}": e.mount for e in spec.tmpfs}}.items():
+        why = fields.reserved(mount, fields.NO_MOUNTS)
+        if why:
+            yield Problem(path, why)
 
 
 def _wrong_shared_volumes(

@@ -1,14 +1,14 @@
 """From pillar, SLS, YAML or JSON to a ``VMSpec``, and back to plain data."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache, reduce
 
 from returns.result import Failure, Success
 
 from geats_core.containers import nics
 from geats_core.containers.cgroups import cgroups_to_plain, read_cgroups
-from geats_core.containers.devices import devices_to_plain, read_devices
+from geats_core.containers.devices import devices_to_plain, read_devices, stand_ins
 from geats_core.containers.guest_networks import Manager, unasked
 from geats_core.containers.hooks import hooks_to_plain, read_hooks
 from geats_core.containers.isolation import isolation_to_plain, network_problems, read_isolation
@@ -27,6 +27,7 @@ from geats_core.reading.schemas import Schema, any_of, by_name, list_of, taking
 from geats_core.reading.sizes import parse_size
 from geats_core.vm import hardware, idmap, readiness
 from geats_core.vm.mounts import (
+    hiding,
     mount_points,
     mounts_to_plain,
     read_mounts,
@@ -54,12 +55,17 @@ NO_NAMES: tuple[str, ...] = ()
 
 
 def parse_vm(
-    vm_name: object, raw: object, profiles: Mapping[str, Mapping[object, object]] | None = None
+    vm_name: object,
+    raw: object,
+    profiles: Mapping[str, Mapping[object, object]] | None = None,
+    *,
+    is_recorded: bool = False,
 ) -> Checked[VMSpec]:
     """Read the spec of the VM *vm_name*; report everything that is wrong with it at once.
 
     A ``profile`` key merges one or more named *profiles* below the spec's own keys: mappings are
-    merged key by key, anything else is replaced.
+    merged key by key, anything else is replaced. What geats itself *is_recorded* is read even if an
+    older one took what is refused now: such a VM can still be looked at, changed and removed.
     """
     if raw is None:
         return problem("", "is empty: write {} for the defaults")
@@ -67,7 +73,7 @@ def parse_vm(
         return problem("", f"a VM must be a mapping, got {shown(raw)}")
     match _with_profiles(raw, profiles or {}):
         case Success(merged):
-            return _vm(Reader("", merged), vm_name)
+            return _vm(Reader("", merged), vm_name, is_recorded=is_recorded)
         case Failure() as refused:
             return refused
 
@@ -98,7 +104,7 @@ def _merged(_: str, raw: object) -> Checked[object]:
     return Success(raw)
 
 
-def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
+def _vm(read: Reader, vm_name: object, *, is_recorded: bool = False) -> Checked[VMSpec]:
     read.take("profile", _merged, None)
     name = read.keep(fields.vm_name("name", vm_name), "")
     volumes, binds, shared = read_mounts(read, name)
@@ -166,7 +172,13 @@ def _vm(read: Reader, vm_name: object) -> Checked[VMSpec]:
         else idmap.problems("idmap", spec.idmap, privileged=spec.privileged)
     )
     read.problems += network_problems(spec.isolation, nics=bool(spec.nics))
+    read.problems += () if is_recorded else _refused_now(spec)
     return read.done(spec)
+
+
+def _refused_now(spec: VMSpec) -> Iterable[Problem]:
+    """What older versions took, and no guest could be run with."""
+    return (*hiding(spec), *nics.misnamed(spec.nics), *stand_ins(spec.devices))
 
 
 @of_mapping
@@ -301,9 +313,9 @@ def to_text(spec: VMSpec) -> str:
 
 @lru_cache(maxsize=4096)  # a host keeps the same text in several places
 def parse_text(vm_name: str, text: str) -> Checked[VMSpec]:
-    """The spec in such a text."""
+    """The spec in such a text, which was recorded."""
     try:
         raw: object = json.loads(text)
     except (ValueError, RecursionError):
         return problem("", "must be JSON")
-    return parse_vm(vm_name, raw)
+    return parse_vm(vm_name, raw, is_recorded=True)

@@ -113,9 +113,13 @@ def declaration(spec: VMSpec, *, shows_secrets: bool = False) -> dict[str, objec
     Read by ``parse_vm``, it is the same spec again, unless there are secrets, and they are hidden.
     """
     whole: Plain = dict(to_plain(spec).items())
-    told = _needed(whole, lambda said: parse_vm(spec.name, said) == Success(spec))
+    told = _needed(whole, lambda said: _is_same(said, spec))
     said = {str(key): value for key, value in told.items()}
     return said if shows_secrets else hidden(said)
+
+
+def _is_same(said: Plain, spec: VMSpec) -> bool:
+    return parse_vm(spec.name, said, is_recorded=True) == Success(spec)
 
 
 def _needed(said: Plain, is_same: Callable[[Plain], bool]) -> Plain:

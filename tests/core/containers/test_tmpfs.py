@@ -78,6 +78,7 @@ def test_old_lines_that_say_the_same_are_keys() -> None:
     }
     assert tmpfs_of("/a", ["noexec"]) is None
     assert tmpfs_of("/a", ["uid=7"]) is None
+    assert tmpfs_of("/dev", ["mode=0755"]) is None  # no description may say that
     assert tmpfs_of("/a", ["size=half"]) is None
 
 

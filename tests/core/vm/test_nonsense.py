@@ -1,9 +1,18 @@
 """Values that no guest could have, or that would hide what it needs, are refused with reasons."""
 
+from dataclasses import replace
+
 import pytest
 from returns.pipeline import is_successful
+from returns.result import Success
 
-from geats_core.vm.parse import parse_vm
+from geats_core.foreign.lxc_mounts import Entry, bind_of, device_of
+from geats_core.jobs.renames import renamed
+from geats_core.plans.codec import parser_of
+from geats_core.vm.lxc_config import spec_line, spec_of_lxc_config
+from geats_core.vm.parse import parse_text, parse_vm, to_plain, to_text
+from geats_core.vm.secrets import declaration
+from geats_core.vm.spec import VMSpec
 
 NIC = {"name": "eth0", "bridge": "br0"}
 HIDES = {
@@ -26,7 +35,8 @@ def test_nothing_is_mounted_over_what_each_guest_needs(mount: str, why: str) -> 
     assert wrong(tmpfs={mount: "1MiB"}) == [f"tmpfs.{mount}: {said}"]
     assert said in wrong(binds={"a": {"source": "/srv", "mount": mount}})[0]
     data = {"name": "data", "mount": mount}
-    assert f"volumes[1].mount: {said}" in wrong(volumes=[{"name": "root"}, data])
+    path = "volumes[1].mount" if mount == "/" else "volumes[data].mount"
+    assert f"{path}: {said}" in wrong(volumes=[{"name": "root"}, data])
     shared = {"vm": "db", "mount": mount}
     assert said in wrong(shared_volumes={"a": shared})[0]
 
@@ -52,3 +62,37 @@ def test_no_device_stands_in_for_one_that_each_guest_has() -> None:
     ]
     same = {"a": "/dev/random", "b": {"source": "/dev/sda", "mount": "/dev/nulls"}}
     assert is_successful(parse_vm("web", {"template": "t", "devices": same}))
+
+
+REFUSED: dict[str, object] = {
+    "tmpfs": {"/dev": "1MiB"},
+    "binds": {"a": {"source": "/srv", "mount": "/proc"}},
+    "nics": [{**NIC, "name": "lo", "host_name": "all"}],
+    "devices": {"a": {"source": "/dev/sda", "mount": "/dev/null"}},
+}
+
+
+def test_what_an_older_geats_took_is_read_where_it_is_recorded() -> None:
+    assert len(wrong(**REFUSED)) == 5
+    raw = {"template": "t", **REFUSED}
+    spec = parse_vm("web", raw, is_recorded=True).unwrap()
+    assert parse_text("web", to_text(spec)) == Success(spec)
+    assert spec_of_lxc_config(spec_line(spec)) == Success(spec)
+    assert parser_of(VMSpec)("vm", {"name": "web", **to_plain(spec)}) == Success(spec)
+    assert renamed(spec, "web").unwrap().tmpfs == spec.tmpfs
+    shown = declaration(spec)
+    assert shown.keys() == {"template", *REFUSED}
+
+
+def test_mounts_of_others_that_no_description_may_say_stay_lines_of_theirs() -> None:
+    over = Entry("/srv", "/proc", "none", ("bind", "create=dir"))
+    assert bind_of(over, [], {"/srv": True}) is None
+    below = replace(over, target="/proc/a")
+    assert bind_of(below, [], {"/srv": True}) == {
+        "source": "/srv",
+        "mount": "/proc/a",
+        "read_only": False,
+    }
+    instead = Entry("/dev/sda", "/dev/null", "none", ("bind", "create=file"))
+    assert device_of(instead) is None
+    assert device_of(replace(instead, source="/dev/null")) == {"source": "/dev/null"}
