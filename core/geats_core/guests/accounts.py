@@ -7,12 +7,12 @@ user whose description lacks that now, it is taken away again: the password is l
 sudo go. The user and the user's files stay.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
 
-from geats_core.guests.users import ROOT_USER, Sudo, User
+from geats_core.guests.users import ROOT_USER, USER, Sudo, User
 from geats_core.reading.checked import Checked, Problem
 
 HEADER = "# written by geats\n"
@@ -34,13 +34,17 @@ RULES: Mapping[Sudo, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Whose home is where, and which keys are wanted there; a ``new`` home may not exist yet."""
+    """Whose home is where, and which keys are wanted there.
+
+    The home of a user who ``is_gone`` from the description is never made.
+    """
 
     name: str
     uid: int
     gid: int
     home: str
     keys: tuple[str, ...]
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +57,23 @@ class Accounts:
 
 @dataclass(slots=True)
 class _Tables:
-    """The files as rows of fields, and every problem on the way."""
+    """The files as rows of fields, and every problem on the way.
+
+    Of rows with the same name the first counts; a guest may have as many as it likes.
+    """
 
     rows: dict[str, list[list[str]]]
     problems: list[Problem] = field(default_factory=list)
+    named: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     def row(self, path: str, name: str) -> list[str] | None:
-        return next((row for row in self.rows.get(path, []) if row[0] == name), None)
+        if path not in self.named:
+            self.named[path] = {row[0]: row for row in reversed(self.rows.get(path, []))}
+        return self.named[path].get(name)
+
+    def add(self, path: str, row: list[str]) -> None:
+        self.rows[path].append(row)
+        self.named.pop(path, None)
 
     def ids(self, path: str) -> set[int]:
         return {int(row[2]) for row in self.rows.get(path, []) if len(row) > 2 and is_id(row[2])}
@@ -96,16 +110,20 @@ def accounts(found: Mapping[str, str], made: str, users: Sequence[User]) -> Chec
             tables.problems.append(Problem("users", f"there is no file /{path} in its guest"))
     if tables.problems:
         return Failure(tuple(tables.problems))
-    had = dict(_given(made))
+    had = _given(made)
+    described = {user.name for user in users}
     for user in users:
         _put(tables, user, had.get(user.name, ""))
-    gone = [name for name in had if name not in {user.name for user in users}]
+    gone = [name for name in had if name not in described]
     for name in gone:
         _set_password(tables, name, "", had[name])
+    found_logins = [
+        *(_login(tables, name, (), is_gone=True) for name in gone),
+        *(_login(tables, user.name, user.ssh_keys) for user in users),
+    ]
     if tables.problems:
         return Failure(tuple(tables.problems))
-    keys = {**dict.fromkeys(gone, ()), **{user.name: user.ssh_keys for user in users}}
-    logins = tuple(each for name in keys if (each := _login(tables, name, keys[name])))
+    logins = tuple(filter(None, found_logins))
     files = {path: text for path, text in tables.files().items() if text != found[path]}
     return Success(Accounts(files=files, logins=logins))
 
@@ -115,10 +133,12 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 10
 
 
-def made_by(users: Iterable[User]) -> str:
-    """What MADE says once a guest has these."""
-    said = [f"{user.name} {PASSWORD}" if user.password else user.name for user in users]
-    return "".join(f"{line}\n" for line in said)
+def made_by(users: Iterable[User], before: str = "") -> str:
+    """What MADE says once a guest has these; and on the way there, with what it said *before*."""
+    said = [*_lines(before)] + [
+        f"{user.name} {PASSWORD}" if user.password else user.name for user in users
+    ]
+    return "".join(f"{line}\n" for line in dict.fromkeys(said))
 
 
 def sudoers(users: Iterable[User]) -> str:
@@ -143,10 +163,17 @@ def _lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def _given(made: str) -> Iterator[tuple[str, str]]:
+def _given(made: str) -> dict[str, str]:
+    """What users had of geats by their names, as the guest has it: it may say anything.
+
+    After an interruption a user is there twice; a password was given if one of the lines says so.
+    """
+    given: dict[str, str] = {}
     for line in _lines(made):
         name, _, what = line.partition(" ")
-        yield name, what
+        if USER.fullmatch(name):
+            given[name] = given.get(name) or what
+    return given
 
 
 def _put(tables: _Tables, user: User, had: str) -> None:
@@ -178,9 +205,10 @@ def _add(tables: _Tables, user: User) -> None:
         gid = int(own[2]) if len(own) > 2 and is_id(own[2]) else uid
     shell = user.shell or SHELL
     fields = [user.name, "x", f"{uid}", f"{gid}", "", f"/home/{user.name}", shell]
-    tables.rows[PASSWD].append(fields)
+    tables.add(PASSWD, fields)
     shadow = [user.name, user.password or LOCKED, "", "0", "99999", "7", "", "", ""]
-    tables.rows[SHADOW] = [r for r in tables.rows[SHADOW] if r[0] != user.name] + [shadow]
+    tables.rows[SHADOW] = [r for r in tables.rows[SHADOW] if r[0] != user.name]
+    tables.add(SHADOW, shadow)
 
 
 def _change(tables: _Tables, user: User, row: list[str]) -> None:
@@ -199,7 +227,7 @@ def _set_password(tables: _Tables, name: str, password: str, had: str) -> None:
     if row is not None and len(row) > 1:
         row[1] = password or LOCKED
     elif password:
-        tables.rows[SHADOW].append([name, password, "", "0", "99999", "7", "", "", ""])
+        tables.add(SHADOW, [name, password, "", "0", "99999", "7", "", "", ""])
     if password and (user := tables.row(PASSWD, name)) is not None and len(user) > 1:
         user[1] = "x"
 
@@ -219,13 +247,23 @@ def _join(tables: _Tables, name: str, group: str) -> None:
 
 
 def _add_group(tables: _Tables, name: str, gid: int) -> None:
-    tables.rows[GROUP].append([name, "x", f"{gid}", ""])
+    tables.add(GROUP, [name, "x", f"{gid}", ""])
     if GSHADOW in tables.rows and tables.row(GSHADOW, name) is None:
-        tables.rows[GSHADOW].append([name, LOCKED, "", ""])
+        tables.add(GSHADOW, [name, LOCKED, "", ""])
 
 
-def _login(tables: _Tables, name: str, keys: tuple[str, ...]) -> Login | None:
+def _login(
+    tables: _Tables, name: str, keys: tuple[str, ...], *, is_gone: bool = False
+) -> Login | None:
     row = tables.row(PASSWD, name)
-    if row is None or len(row) < 7 or not (is_id(row[2]) and is_id(row[3])):
+    if row is None or len(row) < 7 or not _is_sound(row):
+        if keys and not tables.problems:
+            why = f"its line in /{PASSWD} of the guest says no id or no home: mend it there"
+            tables.problems.append(Problem(f"users.{name}.ssh_keys", why))
         return None
-    return Login(name=name, uid=int(row[2]), gid=int(row[3]), home=row[5].strip("/"), keys=keys)
+    uid, gid, home = int(row[2]), int(row[3]), row[5].strip("/")
+    return Login(name=name, uid=uid, gid=gid, home=home, keys=keys, is_gone=is_gone)
+
+
+def _is_sound(row: Sequence[str]) -> bool:
+    return is_id(row[2]) and is_id(row[3]) and "\0" not in row[5]

@@ -57,8 +57,7 @@ def configure_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
     wanted = accounts(found, made, users)
     if isinstance(wanted, Failure):
         raise HostError(f"{spec.name}: {'; '.join(map(str, wanted.failure()))}")
-    all_made = "".join(dict.fromkeys((made + made_by(users)).splitlines(keepends=True)))
-    write_guest_files(rootfs, {MADE: all_made}, mode=0o600, owner=owner)
+    write_guest_files(rootfs, {MADE: made_by(users, made)}, mode=0o600, owner=owner)
     for path, text in wanted.unwrap().files.items():
         rewrite_guest_file(rootfs, path, text, owner=owner)
     for login in wanted.unwrap().logins:
@@ -91,6 +90,8 @@ def _allow(rootfs: Path, users: Iterable[User], owner: int) -> None:
 def _prepare_home(rootfs: Path, login: Login, owner: int) -> None:
     """Make the home if it is not there, and write the keys; both are the user's."""
     if max(login.uid, login.gid) > HIGHEST_UID:
+        if login.is_gone:
+            return
         raise HostError(f"users.{login.name}: has an id above {HIGHEST_UID} in its guest")
     uid, gid = owner + login.uid, owner + login.gid
     try:
@@ -100,15 +101,16 @@ def _prepare_home(rootfs: Path, login: Login, owner: int) -> None:
                 with closing(home):
                     _write_keys(home, login, uid, gid)
     except OSError as error:
-        raise HostError(f"{rootfs / login.home}: {error.strerror}") from None
+        why = f"the home of {login.name}, or what is in it: {error.strerror}"
+        raise HostError(f"{rootfs}: {why}") from None
 
 
 def _home(root: int, login: Login, uid: int, gid: int, owner: int) -> int | None:
     """The home, open; None if it is not there, and nothing is wanted there."""
     try:
         return openat2(root, login.home or ".", DIRECTORY)
-    except FileNotFoundError:
-        if not login.keys and not login.home.startswith("home/"):
+    except (FileNotFoundError, NotADirectoryError):
+        if login.is_gone or not (login.keys or login.home.startswith("home/")):
             return None
     folder, _, name = login.home.rpartition("/")
     with closing(_parent(root, folder, owner)) as parent:
@@ -148,8 +150,11 @@ def _skeleton(root: int) -> Iterable[tuple[str, bytes]]:
                 yield name, content
 
 
-def _content(folder: int, name: str) -> bytes | None:
-    """What a regular file contains; None if it is anything else, or too long."""
+def _content(folder: int, name: str, links: int | None = None) -> bytes | None:
+    """What a regular file contains; None if it is anything else, or too long.
+
+    One of several names of a file may be that of a file which its user cannot read.
+    """
     try:
         found = openat2(folder, name, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_NO_SYMLINKS)
     except OSError:
@@ -157,6 +162,8 @@ def _content(folder: int, name: str) -> bytes | None:
     with closing(found):
         seen = os.fstat(found)
         if not stat.S_ISREG(seen.st_mode) or seen.st_size > LONGEST_READ:
+            return None
+        if links not in (None, seen.st_nlink):
             return None
         return os.read(found, LONGEST_READ)
 
@@ -169,7 +176,7 @@ def _write_keys(home: int, login: Login, uid: int, gid: int) -> None:
             return
         folder = _made(home, SSH, 0o700, uid, gid)
     with closing(folder):
-        before = (_content(folder, AUTHORIZED) or b"").decode(errors="surrogateescape")
+        before = (_content(folder, AUTHORIZED, links=1) or b"").decode(errors="surrogateescape")
         text = with_keys(before, login.keys)
         if text != before:
             put_file(folder, AUTHORIZED, text.encode(errors="surrogateescape"), 0o600, uid, gid)

@@ -83,10 +83,40 @@ def test_what_geats_gave_goes_with_the_description() -> None:
     shadow = "deb:$6$a$b:1:0:99999:7:::\n"
     gone = made(before="deb password\nadm\nnobody\n", shadow=shadow)
     assert gone.files == {SHADOW: "deb:!:1:0:99999:7:::\n"}
-    assert gone.logins == (Login(name="deb", uid=1000, gid=1000, home="home/deb", keys=()),)
+    deb = Login(name="deb", uid=1000, gid=1000, home="home/deb", keys=(), is_gone=True)
+    assert gone.logins == (deb,)
     kept = made(User(name="deb"), before="deb password\n", shadow=shadow)
     assert kept.files == gone.files
     assert made(before="deb\n", shadow=shadow).files == {}
+
+
+def test_a_password_is_locked_if_what_took_it_was_interrupted() -> None:
+    ada = User(name="ada", password="$6$s$h")
+    both = made_by([User(name="ada")], made_by([ada]))
+    assert both == "ada password\nada\n"
+    shadow = FOUND[SHADOW] + "ada:$6$s$h::0:99999:7:::\n"
+    passwd = FOUND[PASSWD] + "ada:x:1001:1001::/home/ada:/bin/sh\n"
+    for users in ((), (User(name="ada"),)):
+        found = made(*users, before=both, shadow=shadow, passwd=passwd)
+        assert "ada:!::" in found.files[SHADOW]
+
+
+def test_what_a_guest_says_geats_made_costs_little_whatever_it_is() -> None:
+    names = [f"u{number}" for number in range(100_000)]
+    passwd = "".join(f"{name}:x:1:1::/home/x:/bin/sh\n" for name in reversed(names))
+    before = "".join(f"{name} password\n" for name in names) + "\x1b[2J\n\udcff\n"
+    found = made(before=before, passwd=passwd)
+    assert len(found.logins) == 100_000
+    assert all(each.is_gone for each in found.logins)
+
+
+def test_keys_for_a_user_whose_line_makes_no_sense_are_refused() -> None:
+    why = "its line in /etc/passwd of the guest says no id or no home: mend it there"
+    for odd in ("ada:x:many:1::/home/ada:", "ada", "ada:x:1:1::/home/a\0b:/bin/sh"):
+        assert wrong(User(name="ada", ssh_keys=KEYS), passwd=f"{odd}\n") == [
+            f"users.ada.ssh_keys: {why}"
+        ]
+        assert made(User(name="ada"), passwd=f"{odd}\n").logins == ()
 
 
 def test_what_a_guest_cannot_have_is_said_at_once() -> None:

@@ -1,6 +1,7 @@
 """Users, the time zone and the minion of a guest, written into its tree, which may be hostile."""
 
 import os
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -87,6 +88,45 @@ def test_what_geats_gave_goes_again_and_files_of_the_user_stay(tree: Path) -> No
     assert (tree / "home/ada/.profile").exists()
     configure(tree, new=False)
     assert (tree / "var/lib/geats-guest/users").read_text() == ""
+
+
+def test_no_home_is_made_for_a_user_who_is_gone(tree: Path) -> None:
+    configure(tree, users={"ada": {"ssh_keys": [KEY]}, "eve": {}})
+    shutil.rmtree(tree / "home/ada")
+    shutil.rmtree(tree / "home/eve")
+    (tree / "home/eve").write_text("no home")
+    passwd = (tree / "etc/passwd").read_text().replace("eve:x:1002:", "eve:x:70000:")
+    (tree / "etc/passwd").write_text(passwd)
+    configure(tree, new=False)
+    assert not (tree / "home/ada").exists()
+    assert (tree / "home/eve").read_text() == "no home"
+
+
+def test_another_name_of_a_file_that_its_user_cannot_read_gives_nothing_of_it(tree: Path) -> None:
+    keys = tree / "home/deb/.ssh/authorized_keys"
+    keys.parent.mkdir(parents=True)
+    keys.hardlink_to(tree / "etc/shadow")
+    configure(tree, users={"deb": {"ssh_keys": [KEY]}})
+    assert "root:" not in keys.read_text()
+    assert "root:" in (tree / "etc/shadow").read_text()
+
+
+@pytest.mark.parametrize("home", ["/home/x\udcff\x1b[2J/y/z", "/etc/passwd", "/home/../home/."])
+def test_what_is_wrong_with_a_home_is_said_without_what_the_guest_calls_it(
+    tree: Path, home: str
+) -> None:
+    line = f"eve:x:1001:1001::{home}:/bin/sh\n"
+    with (tree / "etc/passwd").open("a", errors="surrogateescape") as file:
+        file.write(line)
+    users = {"eve": {"ssh_keys": [KEY]}}
+    if home.endswith("."):
+        configure(tree, users=users)
+        assert (tree / "home/.ssh/authorized_keys").exists()
+    else:
+        with pytest.raises(HostError) as failed:
+            configure(tree, users=users)
+        assert str(failed.value).startswith(f"{tree}: the home of eve, or what is in it: ")
+        assert str(failed.value).isprintable()
 
 
 def test_the_same_again_changes_nothing(tree: Path) -> None:
