@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geats_core.guests.accounts import RULES, with_roots
-from geats_core.guests.minion import CONF, PACKAGE, Minion, minion_conf
+from geats_core.guests.minion import CONF, PACKAGE, Minion, conf_mode, minion_conf
 from geats_core.guests.users import ROOT_USER, User
 
 DEFAULT_USER = "default"  # of the image: it stays beside those that are described
@@ -21,7 +21,11 @@ def cloud_config(
         said["disable_root"] = False
     if minion is not None:
         said["write_files"] = [
-            {"path": f"/{CONF}", "content": minion_conf(minion, vm), "permissions": "0644"}
+            {
+                "path": f"/{CONF}",
+                "content": minion_conf(minion, vm),
+                "permissions": f"{conf_mode(minion):04o}",
+            }
         ]
         if minion.install:
             said["packages"] = [PACKAGE]

@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from returns.result import Success
+from returns.result import Failure, Success
 
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown
@@ -69,16 +69,22 @@ def _config(path: str, raw: object) -> Checked[str]:
     """Options by their names; their values may be whatever JSON can say."""
     if not isinstance(raw, Mapping):
         return problem(path, f"must be a mapping of options of salt-minion, got a {kind_of(raw)}")
-    for key in raw:
-        at = f"{path}.{printable(key)}"
-        if not isinstance(key, str) or not OPTION.fullmatch(key):
-            return problem(at, f"must be an option of salt-minion, got {shown(key)}")
-        if key in OWN:
-            return problem(at, f"is said as minion.{key}")
+    wrong = tuple(_wrong_options(path, raw))
+    if wrong:
+        return Failure(wrong)
     try:
         return Success(json.dumps(raw, sort_keys=True, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         return problem(path, "must be plain data, as JSON has it")
+
+
+def _wrong_options(path: str, raw: Iterable[object]) -> Iterator[Problem]:
+    for key in raw:
+        at = f"{path}.{printable(key)}"
+        if not isinstance(key, str) or not OPTION.fullmatch(key):
+            yield Problem(at, f"must be an option of salt-minion, got {shown(key)}")
+        elif key in OWN:
+            yield Problem(at, f"is said as minion.{key}")
 
 
 def kind_of(raw: object) -> str:
@@ -121,6 +127,11 @@ def minion_conf(minion: Minion, vm: str) -> str:
     said = minion_to_plain(minion)
     config: dict[str, object] = {"master": said["master"], "id": minion_id(minion, vm)}
     return HEADER + json.dumps(config | json.loads(minion.config), indent=1) + "\n"
+
+
+def conf_mode(minion: Minion) -> int:
+    """Who may read its configuration in the guest: what people say there may be secret."""
+    return 0o644 if minion.config == NO_CONFIG else 0o600
 
 
 def conf_keeps_keys(was: str, conf: str) -> bool:

@@ -103,7 +103,7 @@ def _user(read: Reader) -> Checked[User]:
     )
 
 
-_named = fields.named(_user, user_name)
+_named = fields.unseen(fields.named(fields.unseen(_user), user_name))
 
 
 @taking(_named.schema())

@@ -21,6 +21,7 @@ from returns.result import Failure, Success
 
 from geats_core.deciding.losses import incomplete
 from geats_core.deciding.refusals import foreign, only_while_off, refusals, undefined
+from geats_core.guests.minion import minion_to_plain
 from geats_core.jobs import machine_memory
 from geats_core.jobs.arrivals import Arrival
 from geats_core.planning.actions import (
@@ -129,10 +130,10 @@ def manifest_from_json(path: str, text: str) -> Checked[Manifest]:
 def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VMSpec]:
     """*spec* for a VM called *name*, with some keys changed by *changes*; None removes a key.
 
-    Under another name, MAC addresses and names of NICs on the host are derived again, and the
-    hostname changes if it was the old name. Ids that were allocated are not those of the copy, see
-    ``with_own_ids``. ``pools`` in *changes* is the name of the pool of all
-    volumes, or maps names of volumes to names of pools.
+    Under another name, MAC addresses and names of NICs on the host are derived again, the hostname
+    changes if it was the old name, and its Salt minion is called as it is. Ids that were allocated
+    are not those of the copy, see ``with_own_ids``. ``pools`` in *changes* is the name of the pool
+    of all volumes, or maps names of volumes to names of pools.
     """
     given = dict(changes)
     pools = given.pop("pools", {})
@@ -140,6 +141,8 @@ def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VM
     if name != spec.name:
         raw["hostname"] = hostname_under(spec, name)
         raw["nics"] = [_without_identity(nic) for nic in _mappings(raw["nics"])]
+        if spec.minion:  # another minion, whose keys are its own
+            raw["minion"] = minion_to_plain(replace(spec.minion, id=""))
     if spec.own_ids:  # the ids are those of a VM of this host: a copy gets others
         raw["idmap"] = own_to_plain(replace(spec.own_ids, first=None))
     raw["volumes"] = [_in_pool(volume, pools) for volume in _mappings(raw["volumes"])]

@@ -99,6 +99,17 @@ def named(item: Parser[T], kind: Described[str] | None = None) -> Described[Mapp
     return Described(parse, lambda: by_name(key_of.schema(), schema_of(item)))
 
 
+def unseen(parse: Parser[T]) -> Described[T]:
+    """The same for a mapping; in its place may be a secret by mistake, which is not shown."""
+
+    def careful(path: str, raw: object) -> Checked[T]:
+        if isinstance(raw, str | int | float):
+            return problem(path, "must be a mapping; what it is instead is not shown")
+        return parse(path, raw)
+
+    return Described(careful, lambda: schema_of(parse))
+
+
 def matching(pattern: re.Pattern[str], wanted: str) -> Described[str]:
     """Text that *pattern* matches in full; *wanted* describes it."""
 

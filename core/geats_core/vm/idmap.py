@@ -5,7 +5,7 @@ most 340 of them. A guest needs root, and its root may not be root of the host: 
 ``privileged``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from returns.result import Success
@@ -85,8 +85,14 @@ def idmap(path: str, raw: object) -> Checked[tuple[IdRange, ...] | OwnIds]:
     return problem(path, f"must be {AUTO}, a mapping or a list of ranges, got {shown(raw)}")
 
 
-def problems(path: str, found: Sequence[IdRange], *, privileged: bool) -> Iterator[Problem]:
-    """What is wrong with the ranges together."""
+def problems(
+    path: str,
+    found: Sequence[IdRange],
+    *,
+    privileged: bool,
+    called: Callable[[int], str] = "[{}]".format,
+) -> Iterator[Problem]:
+    """What is wrong with the ranges together; each is *called* something below *path*."""
     if not found:
         return
     if privileged:
@@ -95,7 +101,7 @@ def problems(path: str, found: Sequence[IdRange], *, privileged: bool) -> Iterat
         yield Problem(path, f"must be of {MOST_RANGES} ranges at most, got {len(found)}")
         return
     for index, each_range in enumerate(found):
-        at = f"{path}[{index}]"
+        at = f"{path}{called(index)}"
         if max(each_range.guest, each_range.host) + each_range.count - 1 > HIGHEST:
             yield Problem(at, f"must end at {HIGHEST} or below")
         if each_range.host == 0:
@@ -142,7 +148,14 @@ def to_plain(found: Iterable[IdRange]) -> list[dict[str, object]]:
 
 def own_problems(path: str, own: OwnIds, *, privileged: bool) -> Iterator[Problem]:
     """What is wrong with ids that are allocated, wherever on the host they will be."""
-    yield from problems(path, _somewhere(own).ranges, privileged=privileged)
+    found = _somewhere(own).ranges
+    holes = {(e.guest, e.host, e.count): at for at, e in enumerate(own.through)}
+
+    def called(index: int) -> str:
+        at = holes.get((found[index].guest, found[index].host, found[index].count))
+        return "" if at is None else f".through[{at}]"
+
+    yield from problems(path, found, privileged=privileged, called=called)
 
 
 def _somewhere(own: OwnIds) -> OwnIds:

@@ -77,7 +77,7 @@ class Planned:
 
 def tells_secrets(spec: object) -> bool:
     """Whether a plan for *spec* tells whether secrets of a VM are those that the spec says."""
-    return isinstance(spec, dict) and not spec.keys().isdisjoint(SECRETS)
+    return isinstance(spec, dict) and not spec.keys().isdisjoint({*SECRETS, "raw"})
 
 
 def planned(host: Host, wish: Wish) -> Planned:

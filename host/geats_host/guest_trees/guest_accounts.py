@@ -30,6 +30,7 @@ from geats_host.guest_trees.guest_files import (
     DIRECTORY,
     LONGEST_READ,
     RESOLVE_NO_SYMLINKS,
+    is_guest_folder,
     is_there,
     link_guest_file,
     openat2,
@@ -68,7 +69,7 @@ def configure_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
 
 def set_timezone(rootfs: Path, zone: str, *, owner: int) -> None:
     """Let the guest's clock show the time of *zone*: by its own files, or by that of the host."""
-    if is_there(rootfs, f"{ZONES}/{zone}"):
+    if is_there(rootfs, f"{ZONES}/{zone}") and not is_guest_folder(rootfs, f"{ZONES}/{zone}"):
         link_guest_file(rootfs, LOCALTIME, f"/{ZONES}/{zone}", owner=owner)
     else:
         try:

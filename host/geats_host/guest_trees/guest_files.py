@@ -108,6 +108,11 @@ def is_guest_file(rootfs: Path, path: str) -> bool:
     return stat.S_ISREG(_mode(rootfs, path))
 
 
+def is_guest_folder(rootfs: Path, path: str) -> bool:
+    """Whether *path* within *rootfs* is a directory (a symbolic link to one is not)."""
+    return stat.S_ISDIR(_mode(rootfs, path))
+
+
 def is_there(rootfs: Path, path: str) -> bool:
     """Whether there is anything at *path* within *rootfs*, whatever it is."""
     return _mode(rootfs, path) != 0

@@ -16,6 +16,7 @@ from geats_core.guests.minion import (
     PUBLIC_KEY,
     conf_keeps_keys,
     conf_keeps_master,
+    conf_mode,
     minion_conf,
 )
 from geats_core.vm.spec import VMSpec
@@ -49,7 +50,7 @@ def configure_minion(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> No
         private, public = _pair()
         write_guest_files(rootfs, {PRIVATE_KEY: private}, mode=0o400, owner=owner)
         write_guest_files(rootfs, {PUBLIC_KEY: public}, owner=owner)
-    write_guest_files(rootfs, {CONF: conf}, owner=owner)
+    write_guest_files(rootfs, {CONF: conf}, mode=conf_mode(spec.minion), owner=owner)
 
 
 def _pair() -> tuple[str, str]:

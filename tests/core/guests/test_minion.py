@@ -1,6 +1,7 @@
 """The Salt minion of a guest."""
 
 import json
+from typing import cast
 
 import pytest
 from returns.result import Failure, Success
@@ -16,6 +17,7 @@ from geats_core.guests.minion import (
     not_installed,
 )
 from geats_core.guests.users import Sudo, User
+from geats_core.jobs.copies import copied
 from geats_core.vm.parse import to_plain
 from geats_core.vm.secrets import shown_spec, without_secrets
 
@@ -66,6 +68,7 @@ def test_its_configuration_may_be_secret() -> None:
         ({"master": "a", "id": "a/b"}, "minion.id: must be the id of a minion"),
         ({"master": "a", "config": "hush"}, "minion.config: must be a mapping of options"),
         ({"master": "a", "config": {"id": "b"}}, "minion.config.id: is said as minion.id"),
+        ("hush", "minion: must be a mapping; what it is instead is not shown"),
         ({"master": "a", "config": {"a b": 1}}, "minion.config.a b: must be an option of salt"),
         ({"master": "a", "config": {1: 1}}, "minion.config.1: must be an option of salt-minion"),
         ({"master": "a", "config": {"a": object()}}, "minion.config: must be plain data"),
@@ -95,6 +98,15 @@ def test_only_cloud_init_installs_it() -> None:
     (found,) = not_installed(Minion(masters=("a",), install=True))
     assert found.path == "minion.install"
     assert [*not_installed(Minion(masters=("a",))), *not_installed(None)] == []
+
+
+def test_the_minion_of_a_copy_is_another_one_whatever_that_of_the_vm_is_called() -> None:
+    spec = web({"master": "a", "id": "web.example.org"})
+    copy = copied(spec, "web02", {}).unwrap()
+    assert copy.minion == Minion(masters=("a",))
+    confs = [minion_conf(each.minion, each.name) for each in (spec, copy) if each.minion]
+    assert not conf_keeps_keys(*confs)
+    assert copied(spec, spec.name, {}).unwrap().minion == spec.minion
 
 
 def test_cloud_init_is_told_the_same() -> None:
@@ -129,3 +141,6 @@ def test_cloud_init_is_told_the_same() -> None:
     assert own["users"] == ["default", {"name": "ada", "lock_passwd": True}]
     assert "packages" not in own
     assert "disable_root" not in own
+    secret = Minion(masters=("salt",), config='{"proxy_password": "hush"}')
+    (file,) = cast(list[dict[str, object]], cloud_config("web", "", (), (), secret)["write_files"])
+    assert file["permissions"] == "0600"

@@ -119,3 +119,12 @@ def test_a_guest_is_configured_again_if_its_users_change_and_not_if_there_are_no
     digests = [guest_digest(web(**each)) for each in told]
     assert len({*digests}) == len(digests)
     assert digests[0] == "879c4de270573ed1"  # as before there were users
+
+
+@pytest.mark.parametrize("secret", ["$6$salt$hush", ["hush"], 1])
+def test_what_is_no_mapping_may_be_a_password_and_is_not_shown(secret: object) -> None:
+    for users in (secret, {"ada": secret}):
+        (found,) = parse_vm("web", {"template": "t", "users": users}).failure()
+        assert found.path in ("users", "users.ada")
+        assert "must be a mapping" in found.message
+        assert "hush" not in found.message

@@ -121,8 +121,8 @@ def test_holes_are_cut_out_of_what_is_allocated() -> None:
     [
         ("own", "idmap: must be auto, a mapping or a list of ranges, got 'own'"),
         ({"count": 0}, "idmap.count: must be"),
-        ({"count": 2**32 - 2, "first": 9}, "idmap[0]: must end at"),
-        ({"through": [0]}, "idmap[0].host: must not be root of the host"),
+        ({"count": 2**32 - 2, "first": 9}, "idmap: must end at"),
+        ({"through": [0]}, "idmap.through[0].host: must not be root of the host"),
         (
             {"through": [5, {"guest": 5, "host": 9}]},
             "idmap: has two ranges with the same users of the guest, from 5 on",

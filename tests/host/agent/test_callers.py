@@ -106,7 +106,7 @@ def test_who_may_only_read_cannot_try_what_a_secret_is(agent: Agent, root: Clien
     reader, operator = (agent.client_of(1001, of) for of in ("monitoring", "operators"))
     spec: dict[str, Any] = {"driver": "memory", "template": "debian"}
     assert reader.call("Plan", names=["new01"], spec=spec)["plan"]
-    for key in ("metadata", "environment"):
+    for key in ("metadata", "environment", "users", "minion", "raw"):
         guess = {**spec, key: {"PIN": "1234"}}
         assert error(reader, "Plan", names=["new01"], spec=guess) == "NotAllowed"
     assert operator.call("Plan", names=["new01"], spec={**spec, "metadata": {"PIN": "1"}})["plan"]
