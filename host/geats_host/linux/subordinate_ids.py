@@ -22,12 +22,16 @@ def subordinate_ids(etc: Path = Path("/etc")) -> tuple[int, int] | None:
     return None
 
 
-def allocatable(etc: Path = Path("/etc")) -> tuple[tuple[int, int], ...]:
-    """The ranges that root has for users and groups alike, without what others have as well."""
+def allocatable(
+    etc: Path = Path("/etc"), taken: Iterable[tuple[int, int]] = ()
+) -> tuple[tuple[int, int], ...]:
+    """The ranges that root has for users and groups alike, without what others have as well, and
+    without those that are *taken*."""
     uids, gids = (_ranges(etc / file) for file in ("subuid", "subgid"))
     roots = [[each for name, *each in found if name in ROOT] for found in (uids, gids)]
     others = [(first, count) for name, first, count in (*uids, *gids) if name not in ROOT]
     both = [common for first, count in roots[0] for common in _within(first, count, roots[1])]
+    others += taken
     return tuple(sorted(part for block in both for part in _without(*block, others)))
 
 

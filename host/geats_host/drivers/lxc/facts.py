@@ -1,6 +1,9 @@
 """What the planner has to know of containers."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 from geats_core.containers.live_nics import LIVE_KEYS, LIVE_TYPES
 from geats_core.planning.costs import LIVE_CGROUPS, LIVE_DNS, LIVE_LIMITS, Cost, EntryCost, Impact
@@ -10,6 +13,7 @@ from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import RootKind
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.lxc.options import Options
+from geats_host.errors import HostError
 from geats_host.linux.subordinate_ids import allocatable, subordinate_ids
 
 DIRECTORIES = frozenset({Offer.DIRECTORY})
@@ -28,6 +32,7 @@ COSTS = {
     "init": Cost.always(Impact.NONE),
     **dict.fromkeys(sorted(AT_FIRST_START), Cost.always(Impact.NONE)),
 }
+OF_LXC = Path("/var/lib/lxc")  # where lxc-create makes containers
 ENTRIES = {
     "devices": EntryCost(live=frozenset({"access", "optional"}), ordered=False),
     "nics": EntryCost(live=LIVE_KEYS, types=LIVE_TYPES),
@@ -48,5 +53,19 @@ def facts(options: Options) -> DriverFacts:
         at_first_start=AT_FIRST_START,
         root_kind=RootKind.TREE,
         guests_mount=False,
-        ids=SubordinateIds(ranges=allocatable(), shared=options.idmap or subordinate_ids()),
+        ids=_ids(options),
     )
+
+
+def _ids(options: Options) -> SubordinateIds:
+    """Those that guests can have, without what containers have that are not of geats."""
+    shared, ranges = options.idmap or subordinate_ids(), allocatable()
+    if ranges and [shared] != [*ranges]:  # else there are none to allocate, and none to look for
+        from geats_host.drivers.lxc.seen import ids_by_hand  # most hosts have no more
+
+        with suppress(HostError, OSError):  # which ``observe`` tells
+            paths = {options.path, OF_LXC}
+            by_hand = [each for path in paths for each in ids_by_hand(replace(options, path=path))]
+            taken = sorted({*by_hand} - {shared})
+            ranges = allocatable(taken=taken)
+    return SubordinateIds(ranges=ranges, shared=shared)

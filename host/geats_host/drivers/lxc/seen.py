@@ -1,6 +1,7 @@
 """What is seen of one container: by its files, its monitor and its cgroups."""
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TypeAlias
 from geats_core.containers.live_nics import EndSeen, as_seen
 from geats_core.foreign.lxc_lines import included_by, root_of
 from geats_core.foreign.lxc_nics import nics_of
-from geats_core.vm.lxc_config import INCLUDES, LxcConfig
+from geats_core.vm.idmap import from_lxc_values
+from geats_core.vm.lxc_config import INCLUDES, LxcConfig, spec_of_lxc_config
 from geats_core.vm.observation import Power
 from geats_host.drivers import ConfigText, DriverSeen, Info, held, lock_marks, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor, process
@@ -21,6 +23,7 @@ from geats_host.errors import HostError
 from geats_host.inputs import lxc_includes
 from geats_host.linux import processes
 
+IDMAP = re.compile(r"^[ \t]*lxc\.(?:idmap|id_map)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 Ends: TypeAlias = Callable[[], Mapping[str, EndSeen]]
 
 
@@ -75,6 +78,23 @@ def foreign(folder: Path, power: Power) -> DriverSeen:
     own = any(not path.startswith(INCLUDES) for path in included_by(text))  # LXC's have no NIC
     nics = nics_of(text, lxc_includes.on_host([text]).includes if own else {})
     return DriverSeen(power=power, foreign=True, foreign_nics=nics)
+
+
+def ids_by_hand(options: Options) -> Iterator[tuple[int, int]]:
+    """Ids that a person gave to containers, as their configs say: ranges of a first and a number.
+
+    Nobody else knows of them: they are in no description of geats.
+    """
+    for name in folders.names(options):
+        with suppress(OSError):  # which ``observe`` tells of that container alone
+            text = vm_files.read(options.path / name, CONFIG) or ""
+            lines = [found[1] for found in IDMAP.finditer(text)]
+            if not lines:
+                continue
+            described = spec_of_lxc_config(text).map(lambda spec: spec.ids).value_or(())
+            own = {(each.host, each.count) for each in described}
+            said = [one for line in lines for one in from_lxc_values([line]) or ()]
+            yield from (at for e in said if (at := (e.host, e.count)) not in own)
 
 
 def config_text(options: Options, name: str) -> ConfigText | None:
