@@ -36,7 +36,15 @@ SECRETS = (CANARY, OTHER)
 
 
 def config(directory: Path, secret: object) -> dict[str, object]:
-    profiles = {"small": {"driver": "memory", "template": "debian", "metadata": {"TOKEN": secret}}}
+    small = {
+        "driver": "memory",
+        "template": "debian",
+        "metadata": {"TOKEN": secret},
+        "environment": {"TOKEN": secret},
+        "users": {"ada": {"password": f"$6$salt${secret}"}},
+        "minion": {"master": "salt", "config": {"token": secret, "deep": {"er": [secret]}}},
+    }
+    profiles = {"small": small}
     return {**memory_config(directory), "registry": "sqlite", "profiles": profiles}
 
 
