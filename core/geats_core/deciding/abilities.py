@@ -6,6 +6,7 @@ from typing import TypeAlias
 from geats_core.containers import nics
 from geats_core.containers.nics import NicType
 from geats_core.containers.raw import is_taken
+from geats_core.guests.users import ROOT_USER
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.offers import Offer
@@ -16,6 +17,7 @@ from geats_core.reading.sizes import format_size
 from geats_core.vm import hardware
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.idmap import shift
+from geats_core.vm.mounts import mount_points
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.parse import to_plain
 from geats_core.vm.spec import ROOT, RootKind, VMSpec
@@ -41,6 +43,7 @@ def impossible(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) ->
     yield from _hooks(want, facts)
     yield from _raw(want, facts)
     yield from _host_network(want, facts)
+    yield from _homes(want, able)
     yield from _too_small(want, have, facts)
     if makes_root(goal, want, have):
         yield from _template(want, able, facts)
@@ -158,6 +161,24 @@ def _cpus(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
     if able.whole_cpus and cpus is not None and not cpus.is_integer():
         message = f"must be a whole number for the driver {want.driver!r}, got {cpus:g}"
         yield Problem("cpus", message, Code.REFUSED)
+
+
+def _homes(want: VMSpec, able: DriverFacts) -> Iterable[Problem]:
+    """Keys are written into the root of a container before anything else is mounted there."""
+    by_itself = hardware.to_plain(want.hardware).get("guest") == "cloud-init"
+    if able.root_kind is not RootKind.TREE or by_itself:
+        return
+    mounts = mount_points(want.volumes, want.binds, want.shared_volumes)
+    mounts |= {f"tmpfs.{each.mount}": each.mount for each in want.tmpfs}
+    keys = {f"users.{user.name}.ssh_keys": user.name for user in want.users if user.ssh_keys}
+    keys |= {"ssh_keys": ROOT_USER} if want.ssh_keys else {}
+    for path, user in keys.items():
+        home = "/root" if user == ROOT_USER else f"/home/{user}"
+        for key, mount in mounts.items():
+            if f"{home}/.ssh/".startswith(f"{mount}/"):
+                where = f"{home} is in what {key} mounts, where geats writes no keys"
+                message = f"{where}: let hardware.guest: cloud-init do it, or put them there"
+                yield Problem(path, message, Code.REFUSED)
 
 
 def _template(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Problem]:

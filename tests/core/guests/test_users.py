@@ -4,10 +4,16 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import VMSpec, parse_vm
+from geats_core.deciding.abilities import impossible
 from geats_core.guests.users import Sudo, User
+from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
+from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.vm.guest_files import guest_digest
+from geats_core.vm.observation import Observation
 from geats_core.vm.parse import to_plain
 from geats_core.vm.secrets import declaration, shown_change, shown_spec, without_secrets
+from geats_core.vm.spec import RootKind
 
 KEY = "ssh-ed25519 AAAAC3Nz ada@laptop"
 HASH = "$6$salt$hashed"
@@ -128,3 +134,28 @@ def test_what_is_no_mapping_may_be_a_password_and_is_not_shown(secret: object) -
         assert found.path in ("users", "users.ada")
         assert "must be a mapping" in found.message
         assert "hush" not in found.message
+
+
+def test_keys_are_refused_for_homes_that_are_mounted_in_a_container() -> None:
+    key = "ssh-ed25519 AAAA"
+    said: dict[str, object] = {
+        "template": "t",
+        "volumes": [{"name": "root"}, {"name": "home", "mount": "/home"}],
+        "tmpfs": {"/root": "1MiB", "/home2": "1MiB"},
+        "ssh_keys": [key],
+        "users": {"ada": {"ssh_keys": [key]}, "bob": {"password": "$6$a$b"}},
+    }
+
+    def problems(kind: RootKind | None, **more: object) -> list[str]:
+        spec = parse_vm("web", {**said, **more}).unwrap()
+        goal = Goal(name="web", target=Target.DEFINED, spec=spec)
+        facts = HostFacts(drivers={"lxc": DriverFacts(root_kind=kind)})
+        return [*map(str, impossible(goal, spec, Observation(), facts))]
+
+    why = "where geats writes no keys: let hardware.guest: cloud-init do it, or put them there"
+    assert problems(RootKind.TREE) == [
+        f"users.ada.ssh_keys: /home/ada is in what volumes[home].mount mounts, {why}",
+        f"ssh_keys: /root is in what tmpfs./root mounts, {why}",
+    ]
+    assert problems(RootKind.TREE, hardware={"guest": "cloud-init"}) == []
+    assert problems(RootKind.DISK) == problems(None) == []
