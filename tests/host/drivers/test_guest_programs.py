@@ -128,6 +128,13 @@ def test_of_what_a_guest_says_against_our_wish_the_beginning_is_kept() -> None:
     assert (len(ran.stdout), ran.truncated) == (OUTPUT_BYTES, True)
 
 
+def test_words_of_a_guest_say_nothing_to_a_terminal() -> None:
+    said = ended(126, err=b"geats: \x1b]0;title\x07bad\x1b[2J")
+    with pytest.raises(HostError) as failed:
+        guest_programs.run(running(said), TRUE)
+    assert str(failed.value).isprintable()
+
+
 def test_words_of_our_script_are_an_error() -> None:
     said = ended(126, err=b"geats: me: there is no such user\n")
     with pytest.raises(HostError, match=r"^me: there is no such user$"):

@@ -143,6 +143,17 @@ def test_a_malformed_answer_is_an_error(agent: Agent, tree: Path, said: str) -> 
         trees.pack(agent, f"{tree}", target.fileno(), 60)
 
 
+def test_the_name_of_a_file_on_the_way_is_one_that_can_be_shown(tree: Path) -> None:
+    def lying(command: str, asked: Mapping[str, object], within_s: float) -> object:
+        if command == "guest-exec":
+            return {"pid": 1}
+        return {"exited": True, "exitcode": 0, "out-data": b64encode(b"/a\x1b[2J\n").decode()}
+
+    with pytest.raises(HostError, match="malformed answer") as failed:
+        trees.pack(lying, f"{tree}", 1, 5)
+    assert str(failed.value).isprintable()
+
+
 def test_the_module_is_short_enough_for_one_argument_of_a_program() -> None:
     text = Path(tree_stream.__file__).read_text()
     assert len(text) + len(trees.MAIN) < 100 << 10

@@ -18,6 +18,7 @@ from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_host.drivers import OUTPUT_BYTES, Ran
 from geats_host.drivers.libvirt.guests.agent import MALFORMED, Asks
 from geats_host.errors import HostError
+from geats_host.streams.safe_text import last_words
 
 SHELL = "/bin/sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -192,7 +193,7 @@ def _check_done(ran: Ran) -> None:
 
 
 def _said(ran: Ran) -> str:
-    return ran.stderr[:1000].decode(errors="replace").strip().removeprefix(CANNOT)
+    return last_words(ran.stderr[:1000]).removeprefix(CANNOT)
 
 
 def script(

@@ -139,6 +139,8 @@ def _parsed(line: str) -> object:
 def _removed(asks: Asks, said: str) -> Iterator[str]:
     """The file of the guest that it *said* the name of, and that is gone at the end."""
     temporary = said.rstrip("\n")
+    if not temporary.isprintable():
+        raise HostError(f"{MALFORMED}: {printable(said[:100])}")
     try:
         yield temporary
     finally:
