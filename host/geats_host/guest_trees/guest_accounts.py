@@ -126,6 +126,8 @@ def _parent(root: int, folder: str, owner: int) -> int:
     try:
         return openat2(root, folder or ".", DIRECTORY)
     except FileNotFoundError:
+        if "/" in folder:  # mkdir(2) would follow links of the guest, and from the root of the host
+            raise
         with closing(openat2(root, ".", DIRECTORY)) as top:
             return _made(top, folder, 0o755, owner, owner)
 

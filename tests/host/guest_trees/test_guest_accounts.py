@@ -111,6 +111,19 @@ def test_another_name_of_a_file_that_its_user_cannot_read_gives_nothing_of_it(tr
     assert "root:" in (tree / "etc/shadow").read_text()
 
 
+def test_no_folder_of_homes_is_made_where_a_link_of_the_guest_leads_on_the_host(
+    tree: Path,
+) -> None:
+    outside = tree.parent / "outside"
+    outside.mkdir()
+    (tree / "x").symlink_to(outside)
+    with (tree / "etc/passwd").open("a") as file:
+        file.write("eve:x:1001:1001::/x/new/eve:/bin/sh\n")
+    with pytest.raises(HostError, match="the home of eve, or what is in it: No such file"):
+        configure(tree, users={"eve": {"ssh_keys": [KEY]}})
+    assert not [*outside.iterdir()]
+
+
 @pytest.mark.parametrize("home", ["/home/x\udcff\x1b[2J/y/z", "/etc/passwd", "/home/../home/."])
 def test_what_is_wrong_with_a_home_is_said_without_what_the_guest_calls_it(
     tree: Path, home: str
