@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from geats_core.guests.minion import CONF
 from geats_core.planning.actions import OfOneGuest
 from geats_core.vm.guest_files import FIRSTBOOT
 from geats_host.archives.disk_archives import Disk, raw_disk
@@ -20,7 +21,7 @@ FILES: Mapping[OfOneGuest, tuple[str, ...]] = {
     OfOneGuest.SSH_HOST_KEYS: ("./etc/ssh/ssh_host_*",),
     OfOneGuest.HOSTNAME: ("./etc/hostname",),
     OfOneGuest.MINION_KEYS: ("./etc/salt/pki/minion/*",),
-    OfOneGuest.METADATA: (f"./{FIRSTBOOT}",),  # which may have secrets
+    OfOneGuest.METADATA: (f"./{FIRSTBOOT}", f"./{CONF}"),  # which may have secrets
 }
 
 

@@ -553,7 +553,8 @@ def publish(host: Host, path: Path, keep: object = None) -> dict[str, object]:
 def with_secrets(host: Host) -> Path:
     root = tree(host, "web01", "root")
     of_guest = ("etc/ssh/ssh_host_ed25519_key", "etc/salt/pki/minion/minion.pem", "etc/hostname")
-    for name in (*of_guest, "etc/ssh/sshd_config", "etc/firstboot.config", "srv/page"):
+    told = "etc/salt/minion.d/99-geats.conf"
+    for name in (*of_guest, told, "etc/ssh/sshd_config", "etc/firstboot.config", "srv/page"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "etc/machine-id").write_text("a" * 32)
@@ -595,6 +596,7 @@ def test_what_is_kept_stays_in_the_tarball(host: Host, with_secrets: Path, tmp_p
     names = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.split()
     assert {"./etc/ssh/ssh_host_ed25519_key", "./etc/machine-id"} < {*names}
     left = ["./etc/hostname", "./etc/firstboot.config", "./etc/salt/pki/minion/minion.pem"]
+    left.append("./etc/salt/minion.d/99-geats.conf")
     assert [each for each in left if each in names] == []
     with pytest.raises(Refused, match=r"keep\[0\]: unknown word 'machineid', did you mean"):
         publishing.publish(host, "web01", None, ["machineid"])
