@@ -169,7 +169,7 @@ class Connection(VarlinkInterfaceServerProtocol):
         self.conversation, self.largest_bytes = conversation, largest_bytes
         self.sending: set[asyncio.Future[None]] = set()
         self.waiting_bytes = 0
-        self.is_over = False
+        self.is_over = self.is_gone = False
         self.transport: VarlinkTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -203,10 +203,13 @@ class Connection(VarlinkInterfaceServerProtocol):
     def request_received(
         self, obj: dict[str, Any], fds: FileDescriptorArray | None
     ) -> asyncio.Future[None] | None:
-        """Begin a call, unless it is none: the next one waits for this one, and its replies."""
+        """Begin a call, unless it is none: the next one waits for this one, and its replies.
+
+        Of who has gone, only calls that want no reply are begun.
+        """
         if not isinstance(obj.get("method"), str):
             self.give_up()
-        if self.is_over:
+        if self.is_over or (self.is_gone and not obj.get("oneway")):
             return None
         return asyncio.ensure_future(self._settled(super().request_received(obj, fds)))
 
@@ -234,10 +237,19 @@ class Connection(VarlinkInterfaceServerProtocol):
     def send_message(
         self, obj: dict[str, Any], fds: list[int] | None = None, autoclose: bool = True
     ) -> asyncio.Future[None]:
+        if self.is_gone:  # the library would warn of each
+            sending = asyncio.get_running_loop().create_future()
+            sending.set_exception(BrokenPipeError())
+            return sending
         sending = super().send_message(obj, fds, autoclose)
         self.sending.add(sending)
-        sending.add_done_callback(self.sending.discard)
+        sending.add_done_callback(self._taken)
         return sending
+
+    def _taken(self, sending: asyncio.Future[None]) -> None:
+        """A reply was taken, or nobody is there to take any."""
+        self.sending.discard(sending)
+        self.is_gone = self.is_gone or sending.cancelled() or sending.exception() is not None
 
     def eof_received(self) -> None:
         self._gone()

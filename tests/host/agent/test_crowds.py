@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from geats_host.agent import connections, listening
+from geats_host.agent.callers import Caller
 from geats_host.agent.service import Service
 from geats_host.drivers import Ran
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.errors import Refused
-from tests.host.agent.conftest import Agent, Client
+from tests.host.agent.conftest import HOST, Agent, Client
 
 MIB = 1 << 20
 
@@ -82,6 +83,33 @@ def test_half_a_request_and_no_reader_hold_nobody_up(agent: Agent, root: Client)
                 pass  # until it reads no more of them
     assert root.call("List")["vms"]
     assert threading.active_count() < 64
+
+
+@pytest.mark.parametrize("uid", [0, 4711], ids=["root", "stranger"])
+def test_calls_that_wait_are_forgotten_if_their_caller_goes_away(
+    agent: Agent,
+    root: Client,
+    uid: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They are not answered one by one into the void, with a warning each."""
+    begun: list[Caller] = []
+
+    async def knows(service: Service, caller: Caller) -> bool:
+        begun.append(caller)
+        return await known(service, caller)
+
+    known = Service.knows
+    monkeypatch.setattr(Service, "knows", knows)
+    call = json.dumps({"method": f"{HOST}.GetSchema"}).encode() + b"\0"
+    hasty = agent.client_of(uid)
+    hasty.connection.sendall(call * 50)
+    hasty.connection.close()
+    for _ in range(60):
+        assert root.call("List")["vms"]
+    assert len([caller for caller in begun if caller.uid == uid]) < 60 + 50
+    assert caplog.messages == []
 
 
 def test_one_user_cannot_take_all_connections(
