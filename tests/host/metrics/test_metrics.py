@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import socket
+import subprocess
 import threading
 import urllib.request
 from contextlib import ExitStack
@@ -21,6 +23,7 @@ from geats_host.metrics.counted import METRICS
 from tests.memory_host import memory_config, memory_host
 
 EXAMPLES = Path(__file__).parents[3] / "docs/examples/prometheus"
+PROMTOOL = shutil.which("promtool")
 
 
 @pytest.fixture
@@ -124,6 +127,18 @@ def test_alerts_and_dashboard_ask_for_what_is_there() -> None:
     assert alerts
     assert panels
     assert asked <= {*METRICS, "geats_up"}
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool, of Debian's package prometheus")
+def test_prometheus_itself_finds_no_fault(host: Host) -> None:
+    def checked(*words: str, text: str = "") -> str:
+        argv = [PROMTOOL or "", "check", *words]
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+        return f"{done.stdout}{done.stderr}"
+
+    assert "rules found" in checked("rules", f"{EXAMPLES / 'alerts.yaml'}")
+    assert checked("metrics", text=prometheus.text(host)) == ""
 
 
 def test_a_host_in_memory_is_counted_without_any_vm(tmp_path: Path) -> None:
