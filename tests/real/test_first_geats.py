@@ -94,6 +94,10 @@ def test_its_containers_are_adopted_and_start_again(
             lifecycle.plan_to(host, NAME, "deprovisioned")
         assert lifecycle.plan_to(host, NAME, "running").of_vm.steps == ()
 
+        for verb in ("unlock", "stop", "deprovision"):
+            apply_plan(host, lifecycle.plan_verb(host, verb, NAME)).unwrap()
+        assert not (tmp_path / "old/lxc" / NAME).exists()
+
 
 def test_a_controller_drives_a_container_through_its_agent(
     own_namespaces: None, tmp_path: Path, busybox_rootfs: Path, bridge: str

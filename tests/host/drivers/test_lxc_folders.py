@@ -27,6 +27,12 @@ def test_the_profile_that_liblxc_generated_goes_with_the_container(folder: Path)
     assert not folder.exists()
 
 
+def test_what_the_first_geats_marked_it_as_locked_with_goes_with_it(folder: Path) -> None:
+    (folder / "rootfs.locked").write_text("VM has been marked as locked down.\n")
+    vm_files.remove_folder(folder, OURS, ROOTFS, PROFILES)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("strange", ["a folder", "a link"])
 def test_whatever_else_is_there_stays(folder: Path, strange: str) -> None:
     if strange == "a folder":

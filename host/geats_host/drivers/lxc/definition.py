@@ -29,6 +29,7 @@ CONSOLE = "console.log"  # what the guest says on its console, also while nobody
 BEFORE = "config.before-geats"  # what was the config of one that was adopted
 PROFILES = "apparmor"  # where liblxc writes the profile that it generates, until lxc-destroy
 ROOTFS = "rootfs"  # where other tools put a root filesystem: a volume, once it is adopted
+FORMER_LOCK = f"{ROOTFS}.locked"  # by the first geats; once the container is adopted, LOCKED counts
 LONGEST_LOG = 1 << 20  # bytes
 TYPE_OF_NIC = re.compile(r"lxc\.net\.[0-9]+\.type\s*=")
 TRY_S = 30  # it takes some milliseconds
@@ -44,6 +45,7 @@ OURS = (
     LOCKED,
     f".{LOCKED}.new",
     BEFORE,
+    FORMER_LOCK,
     f".{CONFIG}.new",
     f".{STARTED}.new",
 )
