@@ -151,8 +151,14 @@ def ssh(host: Host, name: str) -> None:
 def migrate(host: Host, name: str, destination: str) -> None:
     """Migrate a VM to another hypervisor: over ssh, that host fetches it from here."""
     requests.known_vm(host, name)
-    source = f"ssh://root@{socket.getfqdn()}/{name}"
+    source = f"ssh://root@{_own_name()}/{name}"
     _become(["ssh", f"root@{destination}", "geats", "fetch", source, "--shutdown"])
+
+
+def _own_name() -> str:
+    """What other hosts call this one: never what each calls itself, as some /etc/hosts would."""
+    name = socket.getfqdn()
+    return socket.gethostname() if name.partition(".")[0] == "localhost" else name
 
 
 def _check_on(host: Host, name: str, message: str) -> None:

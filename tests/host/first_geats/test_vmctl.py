@@ -86,9 +86,11 @@ def test_what_cannot_be_done_is_told_and_fails(run: Vmctl, config: Path) -> None
     assert run("ssh", "root@web")[2] == "Error: web is currently in state 'stopped'. Cannot SSH."
 
 
+@pytest.mark.parametrize("known_as", ["here.example", "localhost", "localhost.localdomain"])
 def test_another_host_fetches_a_vm_that_is_to_migrate(
-    run: Vmctl, config: Path, monkeypatch: pytest.MonkeyPatch
+    run: Vmctl, config: Path, monkeypatch: pytest.MonkeyPatch, known_as: str
 ) -> None:
+    """By a name that is this host's for the other one too."""
     run("define", "web", f"{config.with_name('web.yaml')}")
     ran: list[str] = []
 
@@ -97,7 +99,8 @@ def test_another_host_fetches_a_vm_that_is_to_migrate(
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(os, "execvp", become)
-    monkeypatch.setattr(socket, "getfqdn", lambda: "here.example")
+    monkeypatch.setattr(socket, "getfqdn", lambda: known_as)
+    monkeypatch.setattr(socket, "gethostname", lambda: "here.example")
     failed = "Error: ssh cannot be run: No such file or directory"
     said = "ssh root@there geats fetch ssh://root@here.example/web --shutdown"
     assert run("migrate", "web", "there") == (1, f"$ {said}\n", failed)
