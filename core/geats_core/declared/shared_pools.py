@@ -9,6 +9,7 @@ Who takes it from a host that is lost must know that no VM runs there any more.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -54,6 +55,7 @@ class Owner:
     identity: str
 
 
+IDENTITY = re.compile(r"[0-9A-Za-z]{1,64}")  # it is a part of the names of files in the pool
 UNKNOWN = Owner(host="a host whose name cannot be read", identity="")
 
 
@@ -91,7 +93,7 @@ def owner_from_json(text: str) -> Owner:
     match raw:
         case {file_formats.FORMAT: found} if file_formats.newer(found, file_formats.OWNER):
             return UNKNOWN
-        case {"host": str(host), "identity": str(identity)}:
+        case {"host": str(host), "identity": str(identity)} if IDENTITY.fullmatch(identity):
             return Owner(host=host, identity=identity)
         case _:
             return UNKNOWN

@@ -73,6 +73,12 @@ def test_an_owner_is_read_as_it_was_written() -> None:
     assert owner_from_json(owner_to_json(US)) == US
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99, "host": "a", "identity": "1a"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"format": 99, "host": "a", "identity": "1a"}'),
+        *(f'{{"host": "a", "identity": "{bad}"}}' for bad in ("", "../1a", "1a.new", "1" * 65)),
+    ],
+)
 def test_what_is_no_owner_is_an_unknown_one(text: str) -> None:
     assert owner_from_json(text) == UNKNOWN
