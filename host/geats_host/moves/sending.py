@@ -34,8 +34,8 @@ from geats_host.drivers.machine_memory import remembered_by
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.moves import sending_live
-from geats_host.moves.sending_live import check, done
-from geats_host.observing import known_volumes, offers
+from geats_host.moves.sending_live import check, done, forget_volume
+from geats_host.observing import offers
 from geats_host.peers.arriving import WHOLE
 from geats_host.peers.fetching import REMEMBERED
 from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
@@ -237,8 +237,7 @@ def _give(host: Host, request: Request) -> Answer:
             spec = _as_offered(host, request).manifest.spec
             if not is_passed_on(host.pools, spec):
                 check(host, name)
-            forgotten = partial(known_volumes.forget, host.registry, name)
-            pass_on(spec, wanted(host.pools, spec, request), forgotten)
+            pass_on(spec, wanted(host.pools, spec, request), partial(forget_volume, host, name))
         done(host, plan_verb(host, "undefine", name))
     return {}
 

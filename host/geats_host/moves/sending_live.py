@@ -23,14 +23,14 @@ from geats_core.jobs.moves import Offer, cannot_leave
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.vm.observation import Observation, Power
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import ROOT, VMSpec
 from geats_host.calls.lifecycle import plan_verb
 from geats_host.calls.reports import error_of
 from geats_host.drivers import LiveMoving
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
-from geats_host.observing import known_volumes, offers
+from geats_host.observing import kept_memories, known_volumes, offers
 from geats_host.peers.arriving import STALE, UUID
 from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
 from geats_host.peers.peer import Answer, Request
@@ -185,12 +185,18 @@ def let_go(host: Host, request: Request) -> Answer:
         _as_offered(host, request)
         if not is_passed_on(host.pools, spec):
             check(host, name)
-        forgotten = partial(known_volumes.forget, host.registry, name)
-        pass_on(spec, wanted(host.pools, spec, request), forgotten)
+        pass_on(spec, wanted(host.pools, spec, request), partial(forget_volume, host, name))
     planned = plan_verb(host, "undefine", name)
     _as_offered(host, request)
     done(host, planned)
     return {}
+
+
+def forget_volume(host: Host, name: str, pool: str, volume: str) -> None:
+    """It is passed on, with its snapshots: what is kept with those is of no snapshot here."""
+    known_volumes.forget(host.registry, name, pool, volume)
+    if volume == ROOT:
+        kept_memories.forget_all(host.registry, name, pool)
 
 
 def done(host: Host, planned: SavedPlan) -> None:

@@ -15,6 +15,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.moves import sending
 from geats_host.moves.fetch import fetch
+from geats_host.observing import kept_memories
 from geats_host.peers import peer
 from geats_host.storage import VolumeId
 from geats_host.storage.owners import Owners
@@ -66,6 +67,8 @@ def a_vm(tmp_path: Path, vm: dict[str, object]) -> TwoHosts:
     for volume in a.observe("web01").volumes:
         write(place(a, volume), b"by the guest, on " + volume.name.encode())
     driver_of(a).memories["web01"] = MEMORY
+    root = a.observe("web01").roots[0]
+    kept_memories.note(a.registry, "web01", root.pool, "monday", MEMORY)
     return TwoHosts(undeclared(a), undeclared(b))
 
 
@@ -101,6 +104,7 @@ def test_a_vm_moves_and_what_is_shared_stays_where_it_is(hosts: TwoHosts) -> Non
     assert {each: there.path(each).stat().st_ino for each in files} == files
     assert everything(hosts.b) == before
     assert not hosts.a.observe("web01").exists
+    assert hosts.a.registry.notes(kept_memories.KIND) == {}
     assert hosts.b.observe("web01").power is Power.RUNNING
     assert (hosts.who_can_run_it(), driver_of(hosts.b).memories) == ("b", {"web01": MEMORY})
     assert fetch(hosts.b, URL).planned.plan.is_empty
