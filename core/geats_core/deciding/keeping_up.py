@@ -51,6 +51,13 @@ class Due:
     at_s: int
     kept: Kept
 
+    def left_s(self, now_s: int) -> int:
+        """How long it takes until then; nothing if it is longer than it can be: then the clock was
+        set back.
+        """
+        left_s = self.at_s - now_s
+        return left_s if 0 < left_s <= LONGEST_S else 0
+
 
 def due(spec: VMSpec, kept: Kept, ended: Ended) -> Due | None:
     """When a guest that is off is started again, and what is noted before; None if it is not."""

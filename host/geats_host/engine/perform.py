@@ -208,6 +208,7 @@ class Performer(Ground):
         lines_by_hand.note(self.registry, self.name, ())
         self.driver.undefine(self.name)
         unfinished_moves.forget_all(self.registry, self.name)
+        kept_up.forget(self.registry, self.name)
         self.registry.forget(self.name)
         unfinished_renames.forget(self.registry, this)
 
@@ -334,6 +335,7 @@ class Performer(Ground):
         unfinished_copies.forget(self.registry, self.name)
         comes_as("")
         unfinished_restarts.forget(self.registry, [self.name])
+        self._note_started()
         self._unfreeze(Then.ON)
 
     def _take_volumes(self, action: TakeVolumes) -> None:

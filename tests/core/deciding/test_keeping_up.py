@@ -97,3 +97,10 @@ def test_what_is_noted_is_read_back_and_a_broken_note_says_nothing() -> None:
 
 def test_how_it_ended_is_said() -> None:
     assert (in_words(FAILED), in_words(Ended())) == ("exited (3)", "ended")
+
+
+def test_one_whose_clock_was_set_back_does_not_wait_for_the_old_time() -> None:
+    again = due(ALWAYS, Kept(started_s=1_000_000), Ended(code=3, at_s=1_000_010))
+    assert again is not None
+    assert [again.left_s(now_s) for now_s in (1_000_010, 1_000_011, 1_000_012)] == [1, 0, 0]
+    assert again.left_s(5_000) == 0

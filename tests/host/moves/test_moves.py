@@ -1,5 +1,6 @@
 """VMs that move between two hosts: whatever is cut, one has the VM, and asking again ends it."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from geats_core.declared.policy import Claims
 from geats_core.planning.actions import describe
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
+from geats_host.calls.guests import keeping_up
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
@@ -20,6 +22,7 @@ from geats_host.moves import sending, sending_live
 from geats_host.moves.fetch import apply_fetch, fetch
 from geats_host.observing import offers
 from geats_host.peers import peer
+from geats_host.registry import kept_up
 from geats_host.storage import VolumeId
 from tests.host.templates.disks import MIB, qcow2_disk
 from tests.memory_host import memory_config
@@ -375,6 +378,23 @@ def test_what_was_sent_to_its_end_goes_on_there_and_is_not_sent_again(hosts: Two
     hosts.move(live=True)
     assert len(hosts.sent) == sent + 4  # offer twice, let go, forget
     assert hosts.who_can_run_it() == "b"
+
+
+@pytest.mark.parametrize("knows", [True, False])
+@pytest.mark.parametrize("hosts", [{**DISKS, "restart": "always"}], indirect=True)
+def test_what_was_sent_did_not_end_by_itself_and_is_kept_up_where_it_came(
+    hosts: TwoHosts, knows: bool
+) -> None:
+    half_moved(hosts)
+    if not knows:
+        driver_of(hosts.a).sent.clear()
+    assert keeping_up.keep_up(hosts.a) == []
+    hosts.move(live=True)
+    assert hosts.who_can_run_it() == "b"
+    assert kept_up.noted(hosts.a.registry) == {}
+    driver_of(hosts.b).end_by_itself("web01", 3, int(time.time()))
+    there = keeping_up.fallen(hosts.b, hosts.b.observe_all())["web01"]
+    assert there.due is not None
 
 
 @pytest.mark.parametrize("hosts", [DISKS], indirect=True)

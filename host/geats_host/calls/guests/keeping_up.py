@@ -15,10 +15,11 @@ from geats_core.planning.steps import Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Restarts, VMSpec
-from geats_host.drivers import Driver, EndingDriver
+from geats_host.drivers import Driver, EndingDriver, LiveMoving
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
+from geats_host.observing import offers
 from geats_host.planning.plans import plan_each
 from geats_host.registry import kept_up
 
@@ -37,8 +38,8 @@ class Fallen:
         """For example ``exited (3), restarts in 40 s``."""
         if self.due is None:
             return in_words(self.ended)
-        left_s = self.due.at_s - now_s
-        return f"{in_words(self.ended)}, restarts {f'in {left_s} s' if left_s > 0 else 'now'}"
+        left_s = self.due.left_s(now_s)
+        return f"{in_words(self.ended)}, restarts {f'in {left_s} s' if left_s else 'now'}"
 
 
 def fallen(host: Host, seen: Mapping[str, Observation]) -> dict[str, Fallen]:
@@ -50,6 +51,8 @@ def fallen(host: Host, seen: Mapping[str, Observation]) -> dict[str, Fallen]:
         if spec is None or spec.restart is Restarts.NO or have.power is not Power.STOPPED:
             continue
         if kept.started_s is None or have.to_run or spec.driver in host.drivers.away:
+            continue
+        if _is_sent(host, spec):
             continue
         ended = _ended(host, spec)
         found[name] = Fallen(spec, ended, due(spec, kept, ended))
@@ -63,7 +66,7 @@ def plan_keep_up(host: Host) -> SavedPlan:
     down = {
         name: each
         for name, each in fallen(host, seen).items()
-        if each.due and each.due.at_s <= now_s and name not in host.config.gone
+        if each.due and not each.due.left_s(now_s) and name not in host.config.gone
     }
     wanted = [
         Goal(name=name, target=Target.RUNNING, spec=each.spec, restart=Restart.NEVER)
@@ -91,6 +94,19 @@ def _with_reasons(steps: Iterable[Step], down: Mapping[str, Fallen]) -> tuple[St
         else step
         for step in steps
     )
+
+
+def _is_sent(host: Host, spec: VMSpec) -> bool:
+    """Whether it is off because it moved as it ran, and all of it is on the other host already."""
+    noted = offers.noted(host.registry, spec.name)
+    if noted is None or not noted.machine:
+        return False
+
+    def sent(driver: Driver) -> bool | None:
+        return driver.was_sent(spec.name) if isinstance(driver, LiveMoving) else False
+
+    told = host.drivers.ask(spec.driver, sent)
+    return offers.was_sent(host.registry, noted) if told is None else told
 
 
 def _ended(host: Host, spec: VMSpec) -> Ended:

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from geats_host.calls import inventory, lifecycle
+from geats_host.calls import copies, inventory, lifecycle
 from geats_host.calls.guests import keeping_up
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
@@ -96,3 +97,13 @@ def test_one_that_is_on_is_kept_up_from_when_its_description_says_so(host: Host)
     ends(host, "db01", code=0, ago_s=-1)
     assert "db01" in kept_up.noted(host.registry)
     assert inventory.list_report(host)["db01"]["ended"] == "exited (0), restarts in 2 s"
+
+
+def test_a_new_vm_that_gets_the_name_of_one_that_ended_is_not_started(host: Host) -> None:
+    ends(host)
+    gone = replace(host, config=replace(host.config, vms={}))
+    apply_plan(gone, copies.rename(gone, "web01", "web02")).unwrap()
+    assert "web01" not in kept_up.noted(host.registry)
+    to(host, "web01", "provisioned")
+    assert keeping_up.keep_up(host) == []
+    assert power(host) == "stopped"
