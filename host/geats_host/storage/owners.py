@@ -60,6 +60,8 @@ class Us:
                     os.fsync(file.fileno())
                 with suppress(FileExistsError):
                     os.link(aside, self.file)
+                with open_directory(self.file.parent) as at:
+                    os.fsync(at)  # else a power cut leaves its VMs to a host that nobody is
             finally:
                 aside.unlink(missing_ok=True)
         return self.known() or new

@@ -11,6 +11,7 @@ by the end of their names: so no host removes what another one uses.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -107,10 +108,17 @@ class SharedPool:
         return self.pool.path(self._inner(volume))
 
     def allocate(self, volume: VolumeId, size_bytes: int | None) -> None:
-        """Have the VM from now on; then make the volume."""
+        """Have the VM from now on; then make the volume. If there is no room for its first one,
+        other hosts can have a VM of that name.
+        """
         if volume.is_of_vm:
             self._claim(volume)
-        self.pool.allocate(self._own_name(volume), size_bytes)
+        try:
+            self.pool.allocate(self._own_name(volume), size_bytes)
+        except HostError:
+            with suppress(HostError):  # the other one says why
+                self._release(volume)
+            raise
 
     def format(self, volume: VolumeId) -> None:
         """As the pool does it."""
@@ -136,9 +144,7 @@ class SharedPool:
         if self._is_anothers(volume):
             return
         self.pool.destroy(self._ours(volume) if self.observe(volume) else self._inner(volume))
-        us = self.us.known()
-        if us is not None and volume.is_of_vm and not self._has_more(volume.vm):
-            self.owners.release(volume.vm, us)
+        self._release(volume)
 
     def snapshot(self, volume: VolumeId, name: str, taken_s: int) -> None:
         """As the pool does it."""
@@ -226,6 +232,12 @@ class SharedPool:
     def _is_anothers(self, volume: VolumeId) -> bool:
         check_names(volume)
         return volume.is_of_vm and self.is_anothers(volume.vm)
+
+    def _release(self, volume: VolumeId) -> None:
+        """With its last volume, this host has the VM no more."""
+        us = self.us.known()
+        if us is not None and volume.is_of_vm and not self._has_more(volume.vm):
+            self.owners.release(volume.vm, us)
 
     def _claim(self, volume: VolumeId) -> None:
         check_names(volume)

@@ -20,13 +20,11 @@ TEMPLATE = VolumeId(TEMPLATES, "0123456789" * 4)
 
 
 def seen_by(folder: Path, host: str, *recorded: str) -> SharedPool:
-    pool = sparsefile.open_pool({"path": str(folder / "pool")}, None)
+    pool = sparsefile.open_pool({"path": str(folder / "pool"), "default_size": "64MiB"}, None)
     return shared(pool, pool, Us(host, folder / host / "host.json"), lambda vm: vm in recorded)
 
 
 class TestShared(PoolConformance):
-    unsized = False
-
     @pytest.fixture
     def reopen(self, tmp_path: Path) -> Reopen:
         return lambda: seen_by(tmp_path, "a")
@@ -151,3 +149,16 @@ def test_doctor_says_which_hosts_use_it_and_what_they_do_not_see_alike(
     (tmp_path / "pool/_owners/_lock").unlink()
     (tmp_path / "pool/_owners/_lock").mkdir()
     assert [str(each.health) for each in shared_pools(raw)] == ["problem"]
+
+
+def test_what_could_not_be_made_leaves_its_name_to_others(a: SharedPool, tmp_path: Path) -> None:
+    def no_room(*_: object) -> None:
+        raise HostError("no space")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(a.pool), "allocate", no_room)
+        for vm in ("web01", "db01"):
+            with pytest.raises(HostError, match="no space"):
+                a.allocate(VolumeId(vm, "data"), MIB)
+    assert {*a.owners.all()} == {"web01"}
+    seen_by(tmp_path, "b").allocate(VolumeId("db01", "root"), MIB)
