@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geats_core.deciding.keeping_up import Kept
 from geats_core.declared.config import HostConfig, read_config, read_in_part
 from geats_core.planning.then import Then
 from geats_core.reading import fields
@@ -52,7 +53,7 @@ from geats_host.plugins.entry_points import (
     pools_of,
 )
 from geats_host.plugins.opened import Opened
-from geats_host.registry import Entry, Registry
+from geats_host.registry import Entry, Registry, kept_up
 from geats_host.step_listeners import Listening, nobody
 from geats_host.storage import Pool, VolumeId
 
@@ -134,6 +135,7 @@ class Host:
         definitions, locked = self.registry.definitions(), self.registry.locked()
         rows = self.registry.unreadable()
         filled, interrupted = remembered(self.registry), unfinished_restarts.noted(self.registry)
+        kept = kept_up.noted(self.registry)
         identities, on_pools = self._identities(filled), self._volumes()
         seen, doubled = merged(vms(), definitions)
         out_of_sight = {
@@ -179,6 +181,7 @@ class Host:
                 to_run=name in interrupted and _may_run(seen.get(name), name in definitions),
                 to_freeze=interrupted.get(name) is Then.FROZEN
                 and _may_be_frozen(seen.get(name), name in definitions),
+                ended=_has_ended(definitions.get(name), seen.get(name), kept.get(name)),
                 locked=True in locks[name],
                 half_locked={True, False} <= locks[name],
                 unreliable=self._unreliable(rows.get(name), seen.get(name), volumes.get(name, [])),
@@ -328,6 +331,13 @@ def _may_run(seen: DriverSeen | None, is_recorded: bool) -> bool:
     """Whether a VM is one that can be started: it is defined, and off."""
     vm = seen or DriverSeen()
     return vm.power is Power.STOPPED and (is_recorded or vm.defined is not None)
+
+
+def _has_ended(spec: VMSpec | None, seen: DriverSeen | None, kept: Kept | None) -> bool:
+    """Whether geats started it, did not power it off, and is to start it again."""
+    is_off = seen is not None and seen.power is Power.STOPPED
+    is_kept = spec is not None and spec.is_kept_up
+    return is_off and is_kept and kept is not None and kept.started_s is not None
 
 
 def _may_be_frozen(seen: DriverSeen | None, is_recorded: bool) -> bool:

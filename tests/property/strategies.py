@@ -470,6 +470,7 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
     foreign = draw(st.sampled_from([False] * 7 + [True]))
     may_run = power is Power.STOPPED and (recorded is not None or defined is not None)
     to_run = may_run and draw(st.booleans())
+    is_kept_up = recorded is not None and recorded.is_kept_up
     return Observation(
         recorded=recorded,
         drivers=draw(st.sampled_from([()] * 15 + [("lxc", "memory")])),
@@ -477,6 +478,7 @@ def observations_of(draw: st.DrawFn, known: st.SearchStrategy[VMSpec]) -> Observ
         defined=defined,
         to_run=to_run,
         to_freeze=(to_run or power in (Power.RUNNING, Power.HELD)) and draw(st.booleans()),
+        ended=power is Power.STOPPED and is_kept_up and draw(st.booleans()),
         copy_of=draw(st.sampled_from([""] * 7 + ["the VM mail"])) if recorded else "",
         renaming=draw(st.sampled_from([None] * 15 + [Renaming("web", "www")])),
         in_effect=None if power is Power.STOPPED else draw(st.none() | known),

@@ -317,11 +317,13 @@ def _power_off(
 
 
 def _keep_off(draft: _Draft, reason: str) -> None:
-    """Let no later plan start what one that was interrupted was to start again."""
+    """Let no later plan start what one that was interrupted was to start again, or what ended."""
     if draft.state.to_run:
         draft.add(
             KeepOff(), (f"{reason}, and an interrupted plan had powered it off to start it again")
         )
+    elif draft.state.ended:
+        draft.add(KeepOff(), f"{reason}, and it ended by itself and would be started again")
 
 
 def _destroy(

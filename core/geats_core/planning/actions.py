@@ -383,7 +383,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class KeepOff:
-    """Keep a VM off that an interrupted plan would have started again."""
+    """Keep a VM off that an interrupted plan would have started again, or that ended by itself."""
 
 
 @dataclass(frozen=True, slots=True)

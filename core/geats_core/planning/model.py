@@ -97,6 +97,7 @@ def after(action: Action, have: Observation) -> After:
                     half_locked=False,
                     copy_of=copy_of or have.copy_of,
                     to_run=have.to_run or then is not Then.OFF,
+                    ended=have.ended and spec.is_kept_up,
                 ),
             )
         case Undefine(keep):
@@ -168,7 +169,13 @@ def after(action: Action, have: Observation) -> After:
                     have.defined is not None and is_ready(have.defined, have),
                     "a volume is not ready",
                 ),
-                then=changed(have, power=Power.RUNNING, in_effect=have.defined, to_run=False),
+                then=changed(
+                    have,
+                    power=Power.RUNNING,
+                    in_effect=have.defined,
+                    to_run=False,
+                    ended=False,
+                ),
             )
         case AwaitReady():
             return _need((have.power is Power.RUNNING, f"it is {have.power}"), then=have)
@@ -201,7 +208,8 @@ def after(action: Action, have: Observation) -> After:
                 (have.power is Power.STUCK, f"it is {have.power}"), then=_powered_off(have, then)
             )
         case KeepOff():
-            return _need((have.to_run, "it is not to be started again"), then=_stays_off(have))
+            again = have.to_run or have.ended
+            return _need((again, "it is not to be started again"), then=_stays_off(have))
         case Freeze():
             return _need(
                 (have.power in (Power.RUNNING, Power.HELD), f"it is {have.power}"),
@@ -306,7 +314,13 @@ def _can_arrive(spec: VMSpec, have: Observation) -> bool:
 def _arrived(spec: VMSpec, template: str, have: Observation) -> Observation:
     """It runs here, with all of its volumes."""
     runs = changed(
-        have, power=Power.RUNNING, defined=spec, in_effect=spec, copy_of="", to_run=False
+        have,
+        power=Power.RUNNING,
+        defined=spec,
+        in_effect=spec,
+        copy_of="",
+        to_run=False,
+        ended=False,
     )
     for volume in spec.volumes:
         seen = have.volume(volume.pool, volume.name)
@@ -325,7 +339,7 @@ def filled(seen: VolumeSeen, spec: VMSpec, template: str) -> VolumeSeen:
 
 def _stays_off(have: Observation) -> Observation:
     """What no later plan is to start again, or to freeze."""
-    return changed(have, to_run=False, to_freeze=False)
+    return changed(have, to_run=False, to_freeze=False, ended=False)
 
 
 def _can_become(spec: VMSpec, have: Observation) -> bool:

@@ -32,6 +32,7 @@ def differences(name: str, then: Observation, now: Observation) -> tuple[str, ..
         ("power", str(then.power), str(now.power)),
         ("to run", _yes(then.to_run), _yes(now.to_run)),
         ("to freeze", _yes(then.to_freeze), _yes(now.to_freeze)),
+        ("ended", _yes(then.ended), _yes(now.ended)),
         ("locked", _yes(then.locked), _yes(now.locked)),
         ("half locked", _yes(then.half_locked), _yes(now.half_locked)),
         ("by_hand", *_by_hand(then.by_hand, now.by_hand)),

@@ -188,10 +188,11 @@ class Observation:
     VM is locked in the registry, at the driver or on a volume; a ``half_locked`` one not in all of
     them, for example because one was lost. ``to_run``: an interrupted plan powered the VM off to
     start it again; the next plan starts it, unless it should be off. ``to_freeze``: that plan was
-    to freeze it again, too; it is to run, or runs. If several ``drivers`` have a VM of this name,
-    it is that of the recorded driver, or else of the first one. ``copy_of`` is what the VM is going
-    to be a copy of, while it is not completely so. ``renaming``: the renaming of the VM, or of
-    another VM to its name, was interrupted.
+    to freeze it again, too; it is to run, or runs. ``ended``: its guest did so by itself, and is to
+    be started again when it is time. If several ``drivers`` have a VM of this name, it is that of
+    the recorded driver, or else of the first one. ``copy_of`` is what the VM is going to be a copy
+    of, while it is not completely so. ``renaming``: the renaming of the VM, or of another VM to its
+    name, was interrupted.
     """
 
     recorded: VMSpec | None = None
@@ -209,6 +210,7 @@ class Observation:
     missing: tuple[VolumeMissing, ...] = ()
     to_run: bool = False
     to_freeze: bool = False
+    ended: bool = False
     copy_of: str = ""
     renaming: Renaming | None = None
 

@@ -217,6 +217,11 @@ class VMSpec:
         return self.power is PowerWish.STOPPED or not self.enabled
 
     @property
+    def is_kept_up(self) -> bool:
+        """Whether its guest may be started again if it ends by itself."""
+        return self.restart is not Restarts.NO and not self.is_to_be_off
+
+    @property
     def ids(self) -> tuple[IdRange, ...]:
         """The ranges of ids that are its own; none if they are the host's, or not allocated yet."""
         return self.own_ids.ranges if self.own_ids else self.idmap

@@ -143,6 +143,7 @@ class Performer(Ground):
                 return self._unlock()
             case KeepOff():
                 unfinished_restarts.forget(self.registry, [self.name])
+                kept_up.before_power_off(self.registry, self.name)
             case Shutdown() | Stop() | Repair():
                 unfinished_restarts.before_power_off(self.registry, self.name, action.then)
                 kept_up.before_power_off(self.registry, self.name)
@@ -280,10 +281,16 @@ class Performer(Ground):
                 kept_up.after_start(self.registry, spec, int(time.time()))
 
     def _note_kept(self, spec: VMSpec) -> None:
-        """One that is on when its description begins to say so is kept up from then on."""
-        if spec.restart is Restarts.NO or self.name in kept_up.noted(self.registry):
+        """One that is on when its description begins to say so is kept up from then on; one that is
+        off, and described so, does not come back if that changes.
+        """
+        if spec.restart is Restarts.NO:
+            kept_up.forget(self.registry, self.name)
             return
-        if self._power_now() in ON:
+        is_on = self._power_now() in ON
+        if spec.is_to_be_off and not is_on:
+            kept_up.before_power_off(self.registry, self.name)
+        elif is_on and self.name not in kept_up.noted(self.registry):
             kept_up.after_start(self.registry, spec, int(time.time()))
 
     def _power_now(self) -> Power | None:

@@ -86,6 +86,7 @@ def test_an_observation_is_written_field_by_field() -> None:
         "half_locked": False,
         "to_run": False,
         "to_freeze": False,
+        "ended": False,
         "copy_of": "",
         "renaming": None,
         "by_hand": ["a = b"],

@@ -265,7 +265,7 @@ def test_every_mistake_in_a_file_is_reported_at_once() -> None:
         "observations.web.power: unknown power 'on' (there is: frozen, held, running, stopped, "
         "stuck)",
         "observations.web.x: unknown key 'x' (there is: by_hand, copy_of, defined, drivers, "
-        "foreign, foreign_nics, half_locked, in_effect, locked, missing, power, recorded, "
+        "ended, foreign, foreign_nics, half_locked, in_effect, locked, missing, power, recorded, "
         "renaming, to_freeze, to_run, unreliable, volumes)",
         "facts.cpus: must be a number, got '2'",
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.planning.actions import describe
 from geats_host.calls import copies, inventory, lifecycle
 from geats_host.calls.guests import keeping_up
 from geats_host.drivers.memory import MemoryDriver
@@ -107,3 +108,37 @@ def test_a_new_vm_that_gets_the_name_of_one_that_ended_is_not_started(host: Host
     to(host, "web01", "provisioned")
     assert keeping_up.keep_up(host) == []
     assert power(host) == "stopped"
+
+
+@pytest.mark.parametrize("verb", ["stop", "shutdown"])
+def test_one_that_ended_and_is_stopped_then_is_not_started_again(host: Host, verb: str) -> None:
+    ends(host)
+    planned = lifecycle.plan_verb(host, verb, "web01")
+    assert [describe(step.action, "web01") for step in planned.plan.steps] == ["keep web01 off"]
+    assert "it ended by itself" in planned.plan.steps[0].reason
+    apply_plan(host, planned).unwrap()
+    assert keeping_up.keep_up(host) == []
+    assert (power(host), inventory.list_report(host)["web01"]["ended"]) == ("stopped", "")
+    assert lifecycle.plan_verb(host, verb, "web01").plan.is_empty
+
+
+def test_what_a_description_says_no_more_is_forgotten_and_begins_with_the_next_start(
+    host: Host,
+) -> None:
+    ends(host)
+    for restart in ("no", "always"):
+        to(host, "web01", "defined", raw={"profile": "small", "restart": restart})
+        assert (host.observe("web01").ended, keeping_up.keep_up(host)) == (False, [])
+
+
+@pytest.mark.parametrize("off", [{"enabled": False}, {"power": "stopped"}])
+def test_what_is_described_off_has_nothing_to_be_kept_from_and_does_not_come_back(
+    host: Host, off: dict[object, object]
+) -> None:
+    kept: dict[object, object] = {"profile": "small", "restart": "always"}
+    ends(host)
+    to(host, "web01", "defined", raw={**kept, **off})
+    assert not host.observe("web01").ended
+    assert lifecycle.plan_to(host, "web01", "stopped", {**kept, **off}).plan.is_empty
+    to(host, "web01", "defined", raw=kept)
+    assert (keeping_up.keep_up(host), power(host)) == ([], "stopped")
