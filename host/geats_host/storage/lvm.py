@@ -442,6 +442,7 @@ class LvmPool:
         self, lv: LogicalVolume, source: LogicalVolume, volume: VolumeId, seen: VolumeSeen
     ) -> None:
         """Let a snapshot of *source* take the place of *lv*, as large and as active as that is."""
+        self._check_not_needed(lv, self.look())
         if lv.active:
             run(lvm_commands.deactivate(self.vg, lv.name))  # refused while it is in use
         new = lv_name(self.vg, volume, NEW)

@@ -291,6 +291,16 @@ def test_a_snapshot_that_somebody_made_keeps_a_thick_volume(fake: FakeLvm) -> No
     assert VOLUME in thick().observe()
 
 
+def test_a_snapshot_that_somebody_made_keeps_a_thin_volume_as_it_is(fake: FakeLvm) -> None:
+    """One that is not thin itself would go with the volume, too."""
+    make(thin(), VOLUME, "one")
+    thin().snapshot(VOLUME, "monday", 1)
+    fake.volumes["mine"] = LogicalVolume(name="mine", size_bytes=4 * MIB, origin=NAME)
+    with pytest.raises(HostError, match="is needed by mine"):
+        thin().rollback(VOLUME, "monday")
+    assert {NAME, "mine"} <= fake.volumes.keys()
+
+
 def test_tags_that_people_add_stay(fake: FakeLvm) -> None:
     make(thin(), VOLUME, "one")
     fake.volumes[NAME] = replace(fake.volumes[NAME], tags=fake.volumes[NAME].tags | {"backup"})
