@@ -338,6 +338,13 @@ def test_what_the_guest_says_on_its_console_is_kept_up_to_a_limit(
     assert not console.parent.exists()
 
 
+def test_as_much_of_its_console_is_kept_as_is_wanted(driver: LxcDriver, start: Start) -> None:
+    name = start(console_log="512KiB")
+    sh(driver, name, "busybox yes x | busybox head -n 150000 >/dev/console")  # 450 KB, with returns
+    console = driver.logs(name)["console"]
+    assert 3 * LONGEST_CONSOLE < console.stat().st_size <= 512 << 10
+
+
 def test_a_guest_without_an_address_is_asked_whether_it_is_ready(
     driver: LxcDriver, start: Start
 ) -> None:
