@@ -36,7 +36,7 @@ THERE = (  # of other programs
 
 def of_another(spec: VMSpec, more: list[str]) -> str:
     """A domain as another program may have made it: as geats writes it, without its note."""
-    facts = DomainFacts(kind="qemu", sources=FACTS.sources, uuid=UUID)
+    facts = DomainFacts(kind="qemu", sources=FACTS.sources, uuid=UUID, console=FACTS.console)
     domain = parsed(domain_xml(spec, read_machine(spec).unwrap(), facts, more))
     assert domain is not None
     for metadata in domain.findall("metadata"):

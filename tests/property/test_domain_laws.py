@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from geats_core.containers.guest_networks import Manager
+from geats_core.containers.programs import Program
 from geats_core.domains.domain_devices import DomainFacts, Source
 from geats_core.domains.domain_import import import_libvirt
 from geats_core.domains.domain_xml import domain_xml
@@ -33,7 +34,7 @@ more = {"cache": st.sampled_from(["none", "writeback"]), "discard": st.booleans(
 disks = st.fixed_dictionaries(
     {}, optional={"bus": st.sampled_from(["virtio", "scsi", "sata", "ide"]), **more}
 ) | st.fixed_dictionaries({"iothread": st.booleans()}, optional=more)
-hardware = st.fixed_dictionaries(
+hardware: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
     {},
     optional={
         "max_memory": st.just("8GiB"),
@@ -84,13 +85,17 @@ machines = st.builds(
         nics=tuple(map(plugged, spec.nics)),
         guest_network=Manager.NONE,
         hardware=read_hardware("hardware", keys).unwrap(),
+        program=Program(console_log=spec.program.console_log),
     ),
     specs,
     hardware.map(fitting),
 )
 seeds = st.integers(0, 2**32)
 FACTS = DomainFacts(
-    kind="qemu", sources={"root": Source(path="/r"), "data": Source(path="/d")}, seed="/s"
+    kind="qemu",
+    sources={"root": Source(path="/r"), "data": Source(path="/d")},
+    seed="/s",
+    console="/c",
 )
 
 

@@ -29,7 +29,8 @@ class Program:
     """``command`` is process 1; empty for ``/sbin/init``. ``user`` and ``group`` are numbers in the
     guest, and None is root. ``stop_signal`` asks it to end; empty for that of its init.
     ``ttys`` are how many terminals the guest has; None is as LXC's files say. Of its console, so
-    many bytes are kept as ``console_log`` says, and up to as many again; None is as for all.
+    many bytes are kept as ``console_log`` says, and up to as many again; None is as for all. Of a
+    virtual machine nothing else is said here, and None keeps nothing.
     """
 
     command: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class Program:
 
 
 KEYS = tuple(Program.__dataclass_fields__)  # as people write them, each a key of the VM
+OF_CONTAINERS = frozenset(KEYS) - {"console_log"}  # which virtual machines lack
 LINES: Mapping[str, str] = {  # by keys of LXC
     "lxc.init.cmd": "command",
     "lxc.init.uid": "user",

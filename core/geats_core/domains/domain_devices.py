@@ -44,15 +44,17 @@ class DomainFacts:
     """What the XML needs to know of the host.
 
     ``kind`` is the type of the domain, see ``flavours``. ``sources`` are the volumes by name;
-    ``seed`` is the path of the seed's image. ``uuid`` and ``machine`` are those that the domain has
-    already: its UUID, and its versioned machine type; both empty if there is none yet. ``emulator``
-    is the program that runs it, empty where libvirt decides. ``switches`` are those of the host's
-    bridges that are of Open vSwitch: libvirt makes their ports in another way.
+    ``seed`` is the path of the seed's image, and ``console`` that of the file that has what the
+    guest says on its serial console, if that is kept. ``uuid`` and ``machine`` are those that the
+    domain has already: its UUID, and its versioned machine type; both empty if there is none yet.
+    ``emulator`` is the program that runs it, empty where libvirt decides. ``switches`` are those of
+    the host's bridges that are of Open vSwitch: libvirt makes their ports in another way.
     """
 
     kind: str
     sources: Mapping[str, Source] = field(default_factory=dict)
     seed: str = ""
+    console: str = ""
     uuid: str = ""
     machine: str = ""
     emulator: str = ""
@@ -79,11 +81,17 @@ def devices(spec: VMSpec, machine: Machine, facts: DomainFacts) -> Iterable[Elem
     yield from disks
     yield from nics
     yield from others
-    serial = of("serial", type="pty")
-    sub(serial, "target", port="0")
-    console = of("console", type="pty")
-    sub(console, "target", type="serial", port="0")
-    yield from (serial, console, *_agent(machine), *_screen(machine))
+    yield from (*_consoles(spec, facts), *_agent(machine), *_screen(machine))
+
+
+def _consoles(spec: VMSpec, facts: DomainFacts) -> Iterable[Element]:
+    """The serial console, which libvirt has under both names."""
+    for tag, target in (("serial", {}), ("console", {"type": "serial"})):
+        element = of(tag, type="pty")
+        if spec.program.console_log is not None and facts.console:
+            sub(element, "log", file=facts.console, append="on")
+        sub(element, "target", **target, port="0")
+        yield element
 
 
 def _takes_a_port(device: Element) -> bool:

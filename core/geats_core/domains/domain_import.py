@@ -103,6 +103,8 @@ def vm_of(parts: Parts, name: str, sizes: Mapping[str, int]) -> tuple[Plain, Pla
     if made.template:
         vm["template"] = root_template(name)
     vm |= {"volumes": made.volumes, "nics": made.nics, "hardware": {**hardware, **made.hardware}}
+    if made.console_log:
+        vm["console_log"] = made.console_log
     if binds := binds_of(parts, at):
         vm["binds"] = binds
     return vm, made.template

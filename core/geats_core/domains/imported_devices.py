@@ -19,6 +19,8 @@ from geats_core.vm.spec import ROOT
 FORMATS = ("raw", "qcow2")
 SERIAL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 COPY = "the root volume is a copy of it: power the old VM off first"
+KEPT_LOG = "2MiB"  # the least that virtlogd has of a log, as it comes, once that was as long
+OWN_LOG = "geats has it in a file of its own from the first start on"
 CONVERT = "qemu-img convert -n -f"
 
 
@@ -29,6 +31,7 @@ class Devices:
     volumes: list[Plain] = field(default_factory=list)
     nics: list[Plain] = field(default_factory=list)
     hardware: Plain = field(default_factory=dict)
+    console_log: str = ""
     template: Plain = field(default_factory=dict)
 
 
@@ -46,6 +49,7 @@ def devices_of(parts: Parts, name: str, sizes: Mapping[str, int]) -> Devices:
             _cdrom(parts, made, f"vms.{name}.hardware.cdrom", disk)
     for interface in parts.domain.findall("devices/interface"):
         _interface(parts, made, name, interface)
+    _consoles(parts, made, f"vms.{name}.console_log")
     _others(parts, made.hardware, f"vms.{name}.hardware")
     take_host_devices(parts, made.hardware, f"vms.{name}.hardware")
     return made
@@ -205,6 +209,18 @@ def _interface(parts: Parts, made: Devices, vm: str, interface: Element) -> None
     made.nics.append({"name": name, **nic})
     card = card_of(parts, interface, f"vms.{vm}.hardware.nics.{name}")
     _set(made.hardware, "nics", name, card)
+
+
+def _consoles(parts: Parts, made: Devices, to: str) -> None:
+    """Whether what the guest says is kept; a serial console is there under two names."""
+    for tag in ("serial", "console"):
+        for log in parts.domain.findall(f"devices/{tag}/log"):
+            if made.console_log:
+                parts.left_whole(log, "geats keeps one console of a VM")
+                continue
+            made.console_log = KEPT_LOG
+            parts.went(log, "file", to, OWN_LOG)
+            _known(parts, log, "append")
 
 
 def _set(hardware: Plain, key: str, name: str, value: Plain) -> None:

@@ -78,7 +78,7 @@ def driver_facts(location: str, kind: str) -> DriverFacts:
         location=location,
         keys={key: schema for key, schema in KEYS.items() if key not in flavour.lacks},
         lacks_of_nics=LACKS_OF_NICS,
-        lacks=LACKS if flavour.is_of_qemu else LACKS | {"binds"},
+        lacks=LACKS if flavour.is_of_qemu else LACKS | {"binds", "console_log"},
         at_first_start=AT_FIRST_START,
         grows_online=flavour.takes if flavour.is_of_qemu else frozenset(),
         renames=flavour.is_of_qemu,
@@ -273,7 +273,7 @@ KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
     {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", "devices", "tmpfs"}
     | {"guest_network", "hooks", "raw"}
-    | {*isolation.KEYS, *cgroups.KEYS, *programs.KEYS}
+    | {*isolation.KEYS, *cgroups.KEYS, *programs.OF_CONTAINERS}
 )
 LACKS_OF_NICS: Mapping[str, str] = {
     **{key: key for key in ("link", "mtu", "vlan")},

@@ -84,7 +84,8 @@ def _cache(disk: Element) -> str:
 def as_there(xml: str, there: str) -> str:
     """The domain *xml*, but where its disks are and what its NICs are connected to as in *there*.
 
-    Disks are told by their serials, and NICs by their MAC addresses.
+    Disks are told by their serials, and NICs by their MAC addresses. What is kept of consoles is
+    kept where it is kept there.
     """
     domain, wanted = parsed(xml), parsed(there)
     if domain is None or wanted is None:
@@ -94,6 +95,10 @@ def as_there(xml: str, there: str) -> str:
     for element in _attached(domain):
         if (as_wanted := new.get(_key(element))) is not None:
             _connect(element, as_wanted)
+    for tag in ("serial", "console"):
+        log, new_log = (each.find(f"devices/{tag}/log") for each in (domain, wanted))
+        if log is not None and new_log is not None:
+            log.attrib |= new_log.attrib
     return text_of(domain)
 
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 DISKS = frozenset({Offer.FILE, Offer.BLOCK_DEVICE, Offer.QCOW2, Offer.NOTHING})
 OF_CONTAINERS = frozenset(
     {"privileged", "idmap", "includes", "init", "processes", "binds", "shared_volumes"}
-    | {*isolation.KEYS, *cgroups.KEYS, *programs.KEYS, "hooks", "raw", "devices", "tmpfs"}
+    | {*isolation.KEYS, *cgroups.KEYS, *programs.OF_CONTAINERS}
+    | {"hooks", "raw", "devices", "tmpfs"}
 )
 ENTRIES = {
     "nics": EntryCost(live=frozenset({"bridge"})),

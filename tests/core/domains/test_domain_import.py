@@ -3,7 +3,8 @@
 import pytest
 
 from geats_core.domains.domain_import import disks_of, import_libvirt
-from geats_core.domains.domain_parts import DEEPEST, LONGEST, MOST
+from geats_core.domains.domain_parts import DEEPEST, LONGEST, MOST, OF_GEATS
+from geats_core.domains.imported_devices import OWN_LOG
 from geats_core.foreign.notes import Imported
 
 # As virt-manager 4 makes it with libvirt 9, with more of what people add.
@@ -566,3 +567,20 @@ def test_a_note_stays_short_whatever_a_file_has_for_names() -> None:
     found = imported(small(f"<{tag} {tag}='1'/>", devices=disk))
     assert max(len(f"{note}") for note in found.notes) < 400
     assert "x" * 63 + "…" in left(small(f"<{tag}/>"))
+
+
+def test_a_console_that_was_kept_is_kept_again() -> None:
+    log = "<log file='/var/log/web.log' append='off'/>"
+    serial = f"<serial type='pty'>{log}<target port='0'/></serial>"
+    devices = f"<devices>{serial}{serial.replace('serial', 'console')}</devices>"
+    text = f"<domain type='kvm'><name>web</name><memory>65536</memory>{devices}</domain>"
+    made = import_libvirt({"web.xml": text})
+    vms = made.geats["vms"]
+    assert isinstance(vms, dict)
+    assert vms["web"]["console_log"] == "2MiB"
+    noted = {each.key: (each.to, each.why) for each in made.notes if "/log" in each.key}
+    assert noted == {
+        "devices/serial/log@file": ("vms.web.console_log", OWN_LOG),
+        "devices/serial/log@append": (None, OF_GEATS),
+        "devices/console/log": (None, "geats keeps one console of a VM"),
+    }

@@ -55,6 +55,15 @@ def test_a_small_vm_is_a_whole_domain() -> None:
     )
 
 
+def test_what_the_guest_says_is_kept_if_that_is_wanted() -> None:
+    kept, own = spec(console_log="1MiB"), replace(FACTS, console="/c/console.log")
+    log = '<log file="/c/console.log" append="on" />'
+    for tag in ("serial", "console"):
+        assert found(rendered(kept, own), f"devices/{tag}/log") == [log]
+        assert found(rendered(spec(), own), f"devices/{tag}/log") == []
+        assert found(rendered(kept), f"devices/{tag}/log") == []
+
+
 def test_memory_and_cpus_leave_room_to_grow() -> None:
     domain = rendered(spec(cpus=2, hardware={"max_memory": "2GiB", "max_cpus": 8}))
 

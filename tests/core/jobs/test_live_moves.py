@@ -33,6 +33,15 @@ def test_it_arrives_as_it_is_but_for_where_its_disks_and_nics_are_connected() ->
     )
 
 
+def test_what_is_kept_of_its_console_is_kept_where_it_is_there() -> None:
+    log = "<log file='/{}' append='on'/>"
+    both = "<domain><devices><serial>{0}</serial><console>{0}</console></devices></domain>"
+    found = as_there(both.format(log.format("here")), both.format(log.format("there")))
+    assert found.count('<log file="/there" append="on" />') == 2
+    for here, there in ((log.format("here"), ""), ("", log.format("there"))):
+        assert as_there(both.format(here), both.format(there)).count("<log") == 2 * bool(here)
+
+
 def test_a_disk_is_cached_unless_another_cache_than_the_hosts_is_said() -> None:
     assert cached(HERE.replace("<source file='/iso'/>", "<readonly/>")) == ("root",)
     for cache, found in (("none", ()), ("directsync", ()), ("unsafe", ("root",))):

@@ -14,7 +14,7 @@ from geats_host.linux.processes import ends_within
 
 OF_LIBVIRT = ("/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/etc/libvirt")
 QEMU_CONF = """
-stdio_handler = "file"
+stdio_handler = "{stdio}"
 user = "{user}"
 group = "root"
 dynamic_ownership = {owns}
@@ -23,6 +23,10 @@ security_driver = "none"
 namespaces = []
 cgroup_controllers = []
 seccomp_sandbox = 0
+"""
+VIRTLOGD_CONF = """
+max_size = 65536
+max_backups = 3
 """
 LIBVIRTD_CONF = """
 unix_sock_group = "root"
@@ -62,23 +66,29 @@ time.sleep(600)
 
 
 @contextmanager
-def a_daemon(folder: Path, user: str = "root") -> Iterator[None]:
+def a_daemon(folder: Path, user: str = "root", *, logs: bool = False) -> Iterator[None]:
     """A libvirtd at ``qemu:///system`` of this mount namespace, for a while.
 
-    Its QEMU runs as *user*, who gets the files of a VM while that is on, if it is not root.
+    Its QEMU runs as *user*, who gets the files of a VM while that is on, if it is not root. With
+    *logs* there is a virtlogd, that has small files.
     """
     made = [place for place in map(Path, OF_LIBVIRT) if not place.is_dir()]
     for place in OF_LIBVIRT:
         Path(place).mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tests", place], check=True)
-    conf = QEMU_CONF.format(user=user, owns=int(user != "root"))
+    conf = QEMU_CONF.format(user=user, owns=int(user != "root"), stdio="logd" if logs else "file")
     Path("/etc/libvirt/qemu.conf").write_text(conf)
     Path("/etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=uuid.uuid4()))
+    Path("/etc/libvirt/virtlogd.conf").write_text(VIRTLOGD_CONF)
+    logger = subprocess.Popen(["virtlogd"], start_new_session=True) if logs else None
     try:
         start_daemon(folder)
         yield
     finally:
         end_daemon(folder)
+        if logger is not None:
+            logger.terminate()
+            logger.wait(30)
         for place in OF_LIBVIRT:
             subprocess.run(["umount", "-l", place], check=True)
         for folder in made:

@@ -12,6 +12,7 @@ from geats_core.planning.goal import DataLoss, Goal, Target
 from geats_core.planning.spec_changes import Impact
 from geats_core.vm.observation import Power
 from geats_host.calls import adopt
+from geats_host.calls.guests import logs
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host
@@ -169,6 +170,21 @@ def test_a_domain_is_adopted_as_it_runs_and_is_the_same_after_a_restart(tmp_path
     to(host_at(tmp_path), NAME, Target.DEPROVISIONED)
     assert not (tmp_path / "old.img").exists()
     assert not (tmp_path / "more.qcow2").exists()
+
+
+def test_what_is_kept_of_its_console_stays_where_it_is_and_is_found(tmp_path: Path) -> None:
+    made(tmp_path, NAME)
+    log = f"<log file='{tmp_path}/said' append='on'/>"
+    serial = f"<serial type='pty'>{log}<target port='0'/></serial></devices>"
+    virsh("define", "/dev/stdin", text=xml(NAME).replace("</devices>", serial))
+    planned, described = adopt.adopt(host_at(tmp_path), NAME, None, "image")
+    apply_plan(host_at(tmp_path), planned).unwrap()
+    host = host_at(tmp_path, **{NAME: described})
+    assert xml(NAME).count(log) == 2
+    to(host, NAME, Target.RUNNING)
+    assert logs.logs(host, NAME, "console", {}).files == {"console": tmp_path / "said"}
+    assert (tmp_path / "said").exists()
+    to(host, NAME, Target.DEPROVISIONED)
 
 
 OLD_BUSSES = """<domain type='qemu'>

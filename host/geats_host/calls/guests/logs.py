@@ -26,6 +26,7 @@ LINES = 50
 SCREEN = 20  # lines that are shown before somebody attaches to a console
 MOST_BYTES = 1 << 20  # of a file, that are read at once
 LONGEST_LINE = 1 << 16  # bytes that a guest's init says before it is shown as another line
+KEEP = "set console_log, such as 1MiB, and restart it"
 WITHIN_S = 60  # that a guest has to tell what its init logged
 LOOK_S = 0.3  # between two looks at a file that is followed
 # Arguments: how many lines, and one more word if they are to be followed.
@@ -64,6 +65,8 @@ def logs(host: Host, name: str, source: object, options: Options) -> Logs:
     if source == INIT:
         host.running(name)
         return Logs({}, True, lines)
+    if source == CONSOLE and CONSOLE not in files:
+        raise Refused(f"{name}: nothing is kept of its console: {KEEP}")
     if source not in files:
         raise Refused(unknown("source", "log", str(source or "file"), {*files, INIT}))
     return Logs({str(source): files[str(source)]}, False, lines)

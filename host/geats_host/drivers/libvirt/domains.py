@@ -13,6 +13,7 @@ from geats_core.vm.spec import VMSpec
 from geats_host.drivers import DriverSeen, Place, held, vm_files
 from geats_host.drivers.libvirt import definition, machines, observed, seed_image
 from geats_host.drivers.libvirt.daemon import CHILD, Daemon
+from geats_host.drivers.libvirt.guests import console_log
 from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
@@ -62,6 +63,7 @@ class Domains:
             kind=self.options.kind,
             sources={v.name: machines.source_of(spec, v.name, places) for v in spec.volumes},
             seed=f"{folder / definition.SEED}" if is_seeded else "",
+            console=f"{folder / console_log.FILE}",
             uuid=seen.uuid,
             machine=seen.machine,
             switches=open_vswitches(),

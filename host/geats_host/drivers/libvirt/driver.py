@@ -27,7 +27,7 @@ from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import Place, Trial, held, lock_marks, vm_files
 from geats_host.drivers.libvirt import definition, live, machines, trial
 from geats_host.drivers.libvirt.domains import HOLD
-from geats_host.drivers.libvirt.guests import quiescing
+from geats_host.drivers.libvirt.guests import console_log, quiescing
 from geats_host.drivers.libvirt.inside import Inside
 from geats_host.drivers.libvirt.moving import Moving
 from geats_host.drivers.libvirt.options import read_options
@@ -95,8 +95,10 @@ class LibvirtDriver(Moving, Inside):
 
     def rename(self, name: str, new_name: str) -> None:
         """Give the domain another name: so it keeps its UUID, machine type and NVRAM."""
-        self.folder(new_name)
+        old, new = self.folder(name), self.folder(new_name)
         self.have("rename", name, new_name=new_name)
+        with vm_files.host_errors(f"cannot give {new_name} the log of the console of {name}"):
+            console_log.move(old, new)
 
     def remembered(self, name: str) -> Mapping[str, str]:
         """The variables of its firmware and its TPM, as libvirt has them in files."""
@@ -211,6 +213,8 @@ class LibvirtDriver(Moving, Inside):
             raise HostError(f"{name} is not defined")
         machine = machines.machine_of(self.options, spec)
         self.write_seed(spec, machine, definition.uuid_of(folder, digest))
+        with vm_files.host_errors(f"cannot forget what is old of the console of {name}"):
+            console_log.forget_old(folder, spec.program.console_log or 0)
         answer = self.have("start", name, settle=self.options.settle_s, digest=digest)
         return answer["other"] is not True
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from geats_core.reading import fields
 from geats_core.vm.observation import Power
 from geats_host.drivers import Copied, Info, Ran, Streams, held, vm_files
+from geats_host.drivers.libvirt import definition
 from geats_host.drivers.libvirt.daemon import CHILD
 from geats_host.drivers.libvirt.domains import HOLD, Domains
-from geats_host.drivers.libvirt.guests import agent, info, programs, quiescing, trees
+from geats_host.drivers.libvirt.guests import agent, console_log, info, programs, quiescing, trees
 from geats_host.errors import HostError, Refused
 from geats_host.linux.run import run
 from geats_host.streams import interruptions
@@ -100,10 +101,13 @@ class Inside(Domains):
         return ["virsh", "--connect", self.options.uri, "console", name]
 
     def logs(self, name: str) -> Mapping[str, Path]:
-        """What QEMU said, if libvirt is of this host; of consoles nothing is kept."""
-        self.folder(name)
-        folder = self.options.log_folder
-        return {} if folder is None else {"qemu": folder / f"{name}.log"}
+        """What QEMU said, and the guest on its console, if that is kept; if libvirt is of here."""
+        own, folder = self.folder(name), self.options.log_folder
+        if folder is None:
+            return {}
+        with vm_files.host_errors(f"cannot find the logs of {name}"):
+            kept = console_log.file_of(own, definition.last_written(own))
+        return {**({"console": kept} if kept else {}), "qemu": folder / f"{name}.log"}
 
     def exec(self, name: str, command: "Command") -> Ran:
         """Run a program by the guest's agent."""

@@ -28,7 +28,8 @@ def cannot_define(options: Options, spec: VMSpec, needs: Needs | None = None) ->
         case Success(machine):
             shares = bool(spec.binds)
             lacking = () if needs is None else needs.lacking(options, machine, shares=shares)
-            return (*_not_allowed(options, machine), *lacking)
+            unkept = () if needs is None else needs.no_console_log(options, spec)
+            return (*_not_allowed(options, machine), *lacking, *unkept)
         case Failure(found):
             return found
 

@@ -9,6 +9,8 @@ from geats_core.domains.machine import Firmware, Machine
 from geats_core.planning.plugin_facts import NoStart
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.hardware import HARDWARE
+from geats_core.vm.spec import VMSpec
+from geats_host.drivers.libvirt.guests import console_log
 from geats_host.drivers.libvirt.options import Options
 
 LOCAL = "qemu:///"  # how the address of a daemon of this host begins
@@ -28,6 +30,7 @@ class Needs:
     firmware: tuple[Path, ...] = (Path("/usr/share/qemu/firmware"), Path("/etc/qemu/firmware"))
     sharing: tuple[Path, ...] = (Path("/usr/share/qemu/vhost-user"), Path("/etc/qemu/vhost-user"))
     tpm: str = "swtpm"
+    settings: Path = Path("/etc/libvirt")
 
     def no_start(self, options: Options) -> NoStart | None:
         """Why no VM can be started, as far as that can be seen without asking the daemon."""
@@ -47,6 +50,13 @@ class Needs:
         for key, why in self.missing(options).items():
             if wanted[key]:
                 yield Problem(key, why, Code.UNAVAILABLE)
+
+    def no_console_log(self, options: Options, spec: VMSpec) -> Iterator[Problem]:
+        """Why of a console not as much is kept as the VM wants, or without an end."""
+        wanted = spec.program.console_log
+        why = "" if wanted is None else console_log.cannot_keep(options.uri, wanted, self.settings)
+        if why:
+            yield Problem("console_log", why, Code.UNAVAILABLE)
 
     def missing(self, options: Options) -> dict[str, str]:
         """What only some machines have and this host lacks, by its key, and how it is mended."""

@@ -156,6 +156,8 @@ def test_a_log_that_there_is_not_is_refused(host: Host) -> None:
     with pytest.raises(Refused, match=r"unknown log 'qemu' \(there is: console, init, lxc\)"):
         shown(host, "qemu")
     memory(host).log_files.clear()
+    with pytest.raises(Refused, match="nothing is kept of its console: set console_log"):
+        shown(host, "console")
     with pytest.raises(Refused, match=r"unknown log 'file' \(there is: init\)"):
         shown(host)
     assert logs.last_said(host, "web01") == []
