@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from xml.etree.ElementTree import Element
 
 from geats_core.domains.elements import parsed, text_of
 from geats_core.domains.embedding import embeds
+from geats_core.vm import hardware
+from geats_core.vm.spec import VMSpec
 
 NOTHING: Mapping[str, str] = {}
 # Of these, what is not wanted must not be there.
@@ -49,6 +51,39 @@ def lost_sight_of(wanted: str, live: str, gone: Collection[str]) -> tuple[str, .
     nameless = any(not _key(disk) and _source(disk) not in by_source for disk in disks)
     there = _devices(live, by_source)
     return tuple(sorted(key for key in gone if nameless and key not in there))
+
+
+def as_it_runs(spec: VMSpec, defined: str, live: str) -> VMSpec:
+    """*spec* with the links and limits of its NICs as they are, if somebody changed them.
+
+    That is, if the domain *live* has other ones than the one that is *defined* by the same spec.
+    """
+    have, usual = (
+        {mac: _traffic(each) for mac, each in _devices(text).items()} for text in (live, defined)
+    )
+    keys = hardware.to_plain(spec.hardware)
+    cards = _mapping(keys.get("nics"))
+    for nic in spec.nics:
+        now, before = (seen.get(nic.mac.lower(), {}) for seen in (have, usual))
+        if now and before and now != before:
+            card = _mapping(cards.get(nic.name)) | dict(now.items() - before.items())
+            cards[nic.name] = {key: value for key, value in card.items() if value is not None}
+    read = hardware.read_hardware(hardware.HARDWARE, {**keys, "nics": cards} if cards else keys)
+    return replace(spec, hardware=read.value_or(spec.hardware))
+
+
+def _mapping(value: object) -> dict[object, object]:
+    return dict(value.items()) if isinstance(value, Mapping) else {}
+
+
+def _traffic(nic: Element) -> dict[str, object]:
+    """What a NIC may carry, as keys below ``hardware.nics``."""
+    rates = {"rate_in": "bandwidth/inbound", "rate_out": "bandwidth/outbound"}
+    averages = {key: _said(nic, path, "average") for key, path in rates.items()}
+    return {
+        "link": _said(nic, "link", "state") != "down",
+        **{key: f"{kib}KiB" if kib.isdecimal() else None for key, kib in averages.items()},
+    }
 
 
 def missing_ports(live: str, added: Collection[str], gone: Collection[str]) -> int:

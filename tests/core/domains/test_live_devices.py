@@ -1,8 +1,29 @@
 """Devices of a domain that runs, brought to those that are wanted."""
 
+from dataclasses import replace
+
+from geats_core import (
+    Goal,
+    HostFacts,
+    Impact,
+    Observation,
+    Power,
+    Stage,
+    Target,
+    VolumeSeen,
+    plan,
+)
 from geats_core.domains.domain_xml import domain_xml
-from geats_core.domains.live_devices import Doing, device_steps, lost_sight_of, missing_ports
-from geats_core.domains.machine_keys import read_machine
+from geats_core.domains.live_devices import (
+    Doing,
+    as_it_runs,
+    device_steps,
+    lost_sight_of,
+    missing_ports,
+)
+from geats_core.domains.machine_keys import driver_facts, read_machine
+from geats_core.planning.actions import SetDevices
+from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.spec import VMSpec
 from tests.core.domains.machines import DATA, FACTS, ROOT, spec
 
@@ -92,3 +113,42 @@ def test_a_domain_that_was_adopted_has_its_disks_and_nics_under_other_names() ->
     left = domain_xml(less, read_machine(less).unwrap(), FACTS)
     assert lost_sight_of(left, live, ["data"]) == ("data",)
     assert lost_sight_of(left, left, ["data"]) == lost_sight_of("", "", ["data"]) == ()
+
+
+def test_what_somebody_did_to_nics_is_in_what_runs() -> None:
+    def limited(eth1: dict[str, object], **rates: str) -> VMSpec:
+        cards: dict[str, object] = {"eth0": {"model": "e1000", **rates}, "eth1": eth1}
+        return spec(nics=[ETH0, ETH1], hardware={"nics": cards})
+
+    want, changed = (
+        limited({"link": False}, rate_in="2KiB"),
+        limited({"link": True}, rate_out="4KiB"),
+    )
+    plain, pulled = (
+        spec(nics=[ETH0]),
+        spec(nics=[ETH0], hardware={"nics": {"eth0": {"link": False}}}),
+    )
+    for usual, now in ((want, changed), (plain, pulled), (want, want), (plain, plain)):
+        defined, live = (domain_xml(s, read_machine(s).unwrap(), FACTS) for s in (usual, now))
+        assert as_it_runs(usual, defined, live) == now
+        assert as_it_runs(usual, defined, "") == usual
+
+
+def test_a_link_that_somebody_took_down_is_put_up_live() -> None:
+    want = spec(nics=[ETH0])
+    pulled = replace(want, hardware=spec(hardware={"nics": {"eth0": {"link": False}}}).hardware)
+    root = VolumeSeen(
+        name="root",
+        pool="default",
+        stage=Stage.INSTALLED,
+        active=True,
+        template="debian",
+        guest=guest_digest(want),
+    )
+    have = Observation(
+        recorded=want, defined=want, in_effect=pulled, power=Power.RUNNING, volumes=(root,)
+    )
+    facts = HostFacts(drivers={"qemu": driver_facts("here", "qemu")})
+    made = plan(Goal(name="db01", target=Target.RUNNING, spec=want), have, facts).unwrap()
+    assert [type(step.action) for step in made.steps] == [SetDevices]
+    assert made.impact is Impact.LIVE

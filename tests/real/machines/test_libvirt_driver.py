@@ -271,6 +271,26 @@ def test_cpus_and_memory_that_are_there_change_what_is_in_effect(
     assert driver.info(want.name).memory_limit_bytes == want.limits.memory_bytes
 
 
+def test_a_link_that_somebody_took_down_is_seen_and_mended_while_the_guest_is_on(
+    driver: LibvirtDriver, bridge: str, tmp_path: Path
+) -> None:
+    mac = "02:00:00:00:00:07"
+    nics = [{"name": "eth0", "bridge": bridge, "mac": mac}]
+    want = machine("drift", nics=nics)
+    driver.define(want, places(want, tmp_path))
+    driver.start(want.name)
+    began = qemu_pid(want.name)
+    assert driver.observe()[want.name].in_effect == want
+    virsh("domif-setlink", want.name, mac, "down")
+    seen = driver.observe()[want.name]
+    down = machine("drift", nics=nics, hardware={"nics": {"eth0": {"link": False}}})
+    assert (seen.defined, seen.in_effect) == (want, down)
+    driver.set_devices(want.name, SetDevices(want), places(want, tmp_path))
+    assert driver.observe()[want.name].in_effect == want
+    assert "<link state='down'/>" not in virsh("dumpxml", want.name)
+    assert qemu_pid(want.name) == began
+
+
 def test_devices_change_while_the_guest_is_on(
     driver: LibvirtDriver, bridge: str, tmp_path: Path
 ) -> None:

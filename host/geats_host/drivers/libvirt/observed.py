@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from geats_core.domains.embedding import DomainSeen, noted, read_domain
+from geats_core.domains.live_devices import as_it_runs
 from geats_core.reading import fields
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import VMSpec
@@ -54,7 +55,7 @@ def _as_written(options: Options, domain: Mapping[str, object]) -> DriverSeen | 
         return DriverSeen(power=power, foreign=True, foreign_nics=seen.nics)
     return DriverSeen(
         defined=_defined(folder, seen) if domain["defined"] else None,
-        in_effect=None if power is Power.STOPPED else definition.spec_of(folder, runs_with),
+        in_effect=None if power is Power.STOPPED else _in_effect(folder, seen, xml, live),
         power=power,
         by_hand=seen.by_hand,
         locked=lock_marks.is_locked(folder),
@@ -64,6 +65,15 @@ def _as_written(options: Options, domain: Mapping[str, object]) -> DriverSeen | 
 
 def _defined(folder: Path, seen: DomainSeen) -> VMSpec | None:
     return definition.spec_of(folder, seen.digest) if seen.as_written else None
+
+
+def _in_effect(folder: Path, seen: DomainSeen, xml: str, live: str) -> VMSpec | None:
+    """What it was started with, and changed to; and what somebody did to its NICs since."""
+    digest = noted(live)
+    spec = definition.spec_of(folder, digest)
+    if spec is None or not spec.nics or not seen.as_written or digest != seen.digest:
+        return spec
+    return as_it_runs(spec, xml, live)
 
 
 def _power(domain: Mapping[str, object]) -> Power:
