@@ -126,6 +126,7 @@ def plan_wishes(host: Host, wishes: Wishes) -> SavedPlan:
     )
 
 
+@_reading_at_once
 def plan_boot(host: Host) -> SavedPlan:
     """The plan that starts every VM which is to run after the host's own start.
 
@@ -138,12 +139,14 @@ def plan_boot(host: Host) -> SavedPlan:
     return replace(made, plan=without_idle_probes(made.plan))
 
 
+@_reading_at_once
 def plan_halt(host: Host) -> SavedPlan:
     """The plan that powers off every VM, before the host does; ``refused`` as at its start."""
     seen = host.observe_all()
     return plan_each(host, halt_goals(seen), seen)
 
 
+@_reading_at_once
 def plan_rebuild(host: Host) -> SavedPlan:
     """The plan that records again what the registry lost, and marks locks where they are not.
 
