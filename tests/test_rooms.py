@@ -22,6 +22,7 @@ ORDERS = {
             "vm",
             "declared",
             "foreign",
+            "oci",
             "first_geats",
         ),
         *("planning", "deciding", "domains", "proxmox", "incus", "automation"),

@@ -21,7 +21,7 @@ from geats_core.vm.observation import (
     VolumeSeen,
     volumes_in_order,
 )
-from geats_core.vm.spec import VMSpec
+from geats_core.vm.spec import Init, VMSpec
 from geats_core.vm.unseen import DRIVERS, POOLS, out_of_sight, unreliable_parts
 from geats_host.drivers import Driver, DriverSeen, Info
 from geats_host.errors import HostError, Refused, accepted
@@ -59,10 +59,11 @@ from geats_host.storage import Pool, VolumeId
 
 if TYPE_CHECKING:
     from geats_host.inputs import declared as descriptions
+    from geats_host.templates import programs, upkeep
     from geats_host.templates import store as stores
-    from geats_host.templates import upkeep
 else:
     descriptions = later("geats_host.inputs.declared")
+    programs = later("geats_host.templates.programs")  # most VMs have an init
     stores = later("geats_host.templates.store")
     upkeep = later("geats_host.templates.upkeep")
 
@@ -117,7 +118,10 @@ class Host:
 
     def declared(self, name: str, raw: Mapping[object, object] | None = None) -> VMSpec | None:
         """The spec of the VM from *raw*, else from the configuration; None if there is none."""
-        return descriptions.declared(self.config, name, raw)
+        spec = descriptions.declared(self.config, name, raw)
+        if spec is None or spec.init is not Init.NONE:
+            return spec
+        return programs.with_image(self.config, spec, self.registry.definitions().get(name))
 
     def observe_all(self) -> Mapping[str, Observation]:
         """Every VM on this host, in one pass; an empty directory of a driver is not a VM."""

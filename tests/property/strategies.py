@@ -35,7 +35,7 @@ from geats_core.containers.guest_networks import Manager
 from geats_core.containers.hooks import Hook, HookKind
 from geats_core.containers.isolation import Capabilities, Isolation
 from geats_core.containers.nics import Ipv6, Link, NicType, Rate, Route
-from geats_core.containers.programs import Program
+from geats_core.containers.programs import Program, WhatRuns
 from geats_core.containers.tmpfs import Tmpfs
 from geats_core.guests.minion import Minion
 from geats_core.guests.users import Sudo, User
@@ -295,6 +295,15 @@ without_init = st.builds(
     environment=environments,
     ttys=ttys,
 )
+of_images = st.builds(
+    WhatRuns,
+    command=st.sampled_from([(), ("/srv/app",), ("/bin/sh", "-c", "exec${IFS}app")]),
+    user=st.sampled_from([None, 33]),
+    group=st.sampled_from([None, 33]),
+    cwd=st.sampled_from(["", "/srv"]),
+    stop_signal=st.sampled_from(["", "SIGQUIT"]),
+    environment=environments,
+)
 console_logs = st.sampled_from([None, 1 << 20, 8 << 20])
 with_init = st.builds(Program, environment=environments, ttys=ttys, console_log=console_logs)
 
@@ -379,6 +388,7 @@ specs = st.builds(
     ready=st.none() | readies,
     labels=seldom(st.just(()), labels),
     description=st.sampled_from(["", "the shop", "'; rm -rf /"]),
+    from_image=seldom(st.none(), of_images),
 ).map(lambda spec: asking(replace(spec, idmap=(), own_ids=None) if spec.privileged else spec))
 specs = specs.map(lambda spec: mapped(replace(spec, idmap=()) if spec.own_ids else spec))
 specs = specs.map(lambda spec: replace(spec, init=Init.NONE) if spec.program.command else spec)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 from returns.result import Failure, Success
@@ -25,12 +26,9 @@ NO_WORDS: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class WhatRuns:
     """``command`` is process 1; empty for ``/sbin/init``. ``user`` and ``group`` are numbers in the
     guest, and None is root. ``stop_signal`` asks it to end; empty for that of its init.
-    ``ttys`` are how many terminals the guest has; None is as LXC's files say. Of its console, so
-    many bytes are kept as ``console_log`` says, and up to as many again; None is as for all. Of a
-    virtual machine nothing else is said here, and None keeps nothing.
     """
 
     command: tuple[str, ...] = ()
@@ -39,6 +37,15 @@ class Program:
     cwd: str = ""
     stop_signal: str = ""
     environment: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program(WhatRuns):
+    """What runs, and its terminals: ``ttys`` are how many the guest has; None is as LXC's files
+    say. Of its console, so many bytes are kept as ``console_log`` says, and up to as many again;
+    None is as for all. Of a virtual machine nothing else is said here, and None keeps nothing.
+    """
+
     ttys: int | None = None
     console_log: int | None = None
 
@@ -103,29 +110,73 @@ _ttys = fields.or_none(fields.whole_number(0, MOST_TTYS))
 
 def read_program(read: Reader) -> Program:
     """Take the keys of it from those of a VM; problems are kept in *read*."""
+    runs = read_what_runs(read)
     return Program(
+        command=runs.command,
+        user=runs.user,
+        group=runs.group,
+        cwd=runs.cwd,
+        stop_signal=runs.stop_signal,
+        environment=runs.environment,
+        ttys=read.take("ttys", _ttys, None),
+        console_log=read.take("console_log", _console_log, None),
+    )
+
+
+def read_what_runs(read: Reader) -> WhatRuns:
+    """Take those keys of it that an image can say as well."""
+    return WhatRuns(
         command=read.take("command", _command, NO_WORDS),
         user=read.take("user", _id, None),
         group=read.take("group", _id, None),
         cwd=read.take("cwd", fields.absolute_path, ""),
         stop_signal=read.take("stop_signal", _signal, ""),
         environment=read.take("environment", _environment, ()),
-        ttys=read.take("ttys", _ttys, None),
-        console_log=read.take("console_log", _console_log, None),
+    )
+
+
+@of_mapping
+def read_from_image(read: Reader) -> Checked[WhatRuns | None]:
+    """What an image says of the program in it."""
+    return read.done(read_what_runs(read))
+
+
+def over_image(own: Program, image: WhatRuns | None) -> Program:
+    """What runs: what is said of it, and else what its image says.
+
+    Variables are added to those of the image, and who says the user says the group, too.
+    """
+    if image is None:
+        return own
+    as_whom = image if own.user is own.group is None else own
+    return replace(
+        own,
+        command=own.command or image.command,
+        user=as_whom.user,
+        group=as_whom.group,
+        cwd=own.cwd or image.cwd,
+        stop_signal=own.stop_signal or image.stop_signal,
+        environment=tuple(sorted({**dict(image.environment), **dict(own.environment)}.items())),
     )
 
 
 def program_to_plain(program: Program) -> dict[str, object]:
     """As people write it, without what is as LXC has it for all."""
+    log = program.console_log
+    said = {"ttys": program.ttys, "console_log": None if log is None else format_size(log)}
+    ends = {key: value for key, value in said.items() if value is not None}
+    return {**what_runs_to_plain(program), **ends}
+
+
+def what_runs_to_plain(runs: WhatRuns) -> dict[str, object]:
+    """The same of what an image can say."""
     said: dict[str, object] = {
-        "command": [*program.command] or None,
-        "user": program.user,
-        "group": program.group,
-        "cwd": program.cwd or None,
-        "stop_signal": program.stop_signal or None,
-        "environment": dict(program.environment) or None,
-        "ttys": program.ttys,
-        "console_log": None if program.console_log is None else format_size(program.console_log),
+        "command": [*runs.command] or None,
+        "user": runs.user,
+        "group": runs.group,
+        "cwd": runs.cwd or None,
+        "stop_signal": runs.stop_signal or None,
+        "environment": dict(runs.environment) or None,
     }
     return {key: value for key, value in said.items() if value is not None}
 

@@ -20,7 +20,7 @@ from geats_core.vm.idmap import shift
 from geats_core.vm.mounts import mount_points
 from geats_core.vm.observation import Observation, Stage
 from geats_core.vm.parse import to_plain
-from geats_core.vm.spec import ROOT, RootKind, VMSpec
+from geats_core.vm.spec import ROOT, Init, RootKind, VMSpec
 
 NEEDED = ("name", "driver", "template", "hostname", "volumes")  # of every VM
 CALLED = {RootKind.TREE: "a tree of files", RootKind.DISK: "a disk image"}
@@ -33,6 +33,7 @@ def impossible(goal: Goal, want: VMSpec, have: Observation, facts: HostFacts) ->
     yield from unknown_names(_names(want, facts))
     yield from _privileged(want, facts)
     yield from _idmap(want, facts)
+    yield from _program(want)
     yield from _offers(want, able, facts)
     yield from _keys(want, able)
     yield from _nics(want, able)
@@ -97,6 +98,16 @@ def _idmap(want: VMSpec, facts: HostFacts) -> Iterable[Problem]:
                 f" are higher by {by}: let those of the guest be so as well, or take another pool",
                 Code.REFUSED,
             )
+
+
+def _program(want: VMSpec) -> Iterable[Problem]:
+    """Without an init, something else runs: as it is said, or as the image says."""
+    if want.init is Init.NONE and not want.runs.command:
+        message = (
+            "is missing: init: none needs what runs in its place, and the template "
+            f"{want.template!r} is no image of the OCI that says it"
+        )
+        yield Problem("command", message, Code.MISSING)
 
 
 def _offers(want: VMSpec, able: DriverFacts, facts: HostFacts) -> Iterable[Problem]:

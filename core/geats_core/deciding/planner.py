@@ -251,7 +251,7 @@ def _define(draft: _Draft, want: VMSpec) -> None:
     elif have.recorded == want:
         reason = f"lines added by hand should be removed: {'; '.join(shown_lines(have.by_hand))}"
     reason = reason or "; ".join(map(str, draft.changes))
-    said = f"{reason}{_too_late(draft, want)}{_new_ids(want, have)}"
+    said = f"{reason}{_too_late(draft, want)}{_new_ids(want, have)}{_of_image(want, have)}"
     draft.add(Define(want, keep), said, draft.changes)
 
 
@@ -261,6 +261,22 @@ def _new_ids(want: VMSpec, have: Observation) -> str:
     if own is None or own.first is None or (old and old.first == own.first):
         return ""
     return f" (its ids on the host are {own.first} to {own.first + own.count - 1})"
+
+
+def _of_image(want: VMSpec, have: Observation) -> str:
+    """What runs in it because its image says so; values of variables may be secret."""
+    image = want.from_image
+    if image is None or (have.recorded and have.recorded.from_image == image):
+        return ""
+    runs = want.runs
+    variables = ", ".join(name for name, _ in image.environment)
+    parts = (
+        f"it runs {' '.join(runs.command)}",
+        "" if runs.user is None else f" as user {runs.user}",
+        f" in {runs.cwd}" if runs.cwd else "",
+        f", with {variables} of its image" if variables else "",
+    )
+    return f" ({''.join(parts)})"
 
 
 def _too_late(draft: _Draft, want: VMSpec) -> str:

@@ -272,7 +272,7 @@ _KEYS = outlined(_read)["properties"]
 KEYS: Mapping[str, object] = _KEYS if isinstance(_KEYS, Mapping) else {}
 LACKS = frozenset(
     {"idmap", "includes", "init", "privileged", "processes", "shared_volumes", "devices", "tmpfs"}
-    | {"guest_network", "hooks", "raw"}
+    | {"from_image", "guest_network", "hooks", "raw"}
     | {*isolation.KEYS, *cgroups.KEYS, *programs.OF_CONTAINERS}
 )
 LACKS_OF_NICS: Mapping[str, str] = {

@@ -35,7 +35,7 @@ def program_of(lines: Sequence[Line]) -> tuple[dict[str, object], dict[int, str]
     went: dict[int, str] = {}
     command = _words(own[COMMAND])
     is_program = bool(command) and not INITS.fullmatch(command[0])
-    signal = _signal(own[HALT][-1].value) if own[HALT] and is_program else ""
+    signal = signal_name(own[HALT][-1].value) if own[HALT] and is_program else ""
     for key, field in LINES.items():
         if not own[key] or own[key][-1].included:
             continue
@@ -74,7 +74,7 @@ def _value(key: str, value: str) -> object:
     return int(value) if NUMBER.fullmatch(value) else None
 
 
-def _signal(value: str) -> str:
+def signal_name(value: str) -> str:
     """By its name, as geats writes it."""
     name = NUMBERS.get(value, value.upper().removeprefix("SIG"))
     return f"SIG{name}"

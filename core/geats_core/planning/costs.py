@@ -44,7 +44,7 @@ COST: Mapping[str, Impact] = {
     "idmap": RESTART,
     "includes": RESTART,
     **dict.fromkeys(isolation.KEYS, RESTART),
-    **dict.fromkeys(programs.KEYS, RESTART),
+    **dict.fromkeys((*programs.KEYS, "from_image"), RESTART),
     "devices": RESTART,
     "tmpfs": RESTART,
     "hooks": RESTART,

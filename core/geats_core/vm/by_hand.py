@@ -62,7 +62,7 @@ def _wins_over(line: str, spec: VMSpec) -> str:
     adds = bool(value) and key.startswith("lxc.cap.")
     if key in isolated and value != isolated[key] and not adds:
         return field_of(key)
-    runs = dict(map(_divided, program_lines(spec.program)))
+    runs = dict(map(_divided, program_lines(spec.runs)))
     if key in LINES and key in runs and value != runs[key]:
         return LINES[key]
     field = FIELDS.get(key, "")

@@ -347,7 +347,7 @@ def live_items(
 
 def halt_signal(spec: VMSpec) -> str:
     """What asks process 1 of the guest to end; empty if that is found in the guest."""
-    return spec.program.stop_signal or HALT_SIGNAL.get(spec.init, "")
+    return spec.runs.stop_signal or HALT_SIGNAL.get(spec.init, "")
 
 
 def _includes(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
@@ -379,7 +379,7 @@ def _identity(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:
     if facts.apparmor and (spec.isolation.nesting or not spec.privileged):
         yield "lxc.apparmor.allow_nesting = 1"  # systemd 252 and later mounts for its services
     yield from isolation_lines(spec.isolation)
-    yield from program_lines(spec.program)
+    yield from program_lines(spec.runs)
 
 
 def _storage(spec: VMSpec, facts: LxcFacts) -> Iterable[str]:

@@ -13,7 +13,12 @@ from geats_core.containers.guest_networks import Manager, unasked
 from geats_core.containers.hooks import hooks_to_plain, read_hooks
 from geats_core.containers.isolation import isolation_to_plain, network_problems, read_isolation
 from geats_core.containers.nics import derived_mac as derived_mac
-from geats_core.containers.programs import program_to_plain, read_program
+from geats_core.containers.programs import (
+    program_to_plain,
+    read_from_image,
+    read_program,
+    what_runs_to_plain,
+)
 from geats_core.containers.raw import read_raw
 from geats_core.containers.tmpfs import read_tmpfs, tmpfs_to_plain
 from geats_core.guests import minion, users
@@ -144,6 +149,7 @@ def _vm(read: Reader, vm_name: object, *, is_recorded: bool = False) -> Checked[
         includes=read.take("includes", _includes, None),
         isolation=read_isolation(read),
         program=read_program(read),
+        from_image=read.take("from_image", read_from_image, None),
         devices=read_devices(read, mount_points(volumes, binds, shared)),
         tmpfs=read_tmpfs(read, mount_points(volumes, binds, shared)),
         hooks=read_hooks(read),
@@ -161,9 +167,6 @@ def _vm(read: Reader, vm_name: object, *, is_recorded: bool = False) -> Checked[
         description=read.take("description", fields.text, ""),
     )
     read.problems += unasked(spec.nics, spec.guest_network)
-    if spec.init is Init.NONE and "command" not in read.raw:
-        message = "is missing: init: none needs what runs in its place"
-        read.problems.append(Problem("command", message))
     read.problems += users.user_problems(spec.users)
     read.problems += idmap.unmapped(spec)
     read.problems += (
@@ -282,6 +285,7 @@ def to_plain(spec: VMSpec) -> dict[str, object]:
             "includes": None if spec.includes is None else list(spec.includes),
             **isolation_to_plain(spec.isolation),
             **program_to_plain(spec.program),
+            "from_image": spec.from_image and what_runs_to_plain(spec.from_image),
             **devices_to_plain(spec.devices),
             **tmpfs_to_plain(spec.tmpfs),
             **hooks_to_plain(spec.hooks),

@@ -26,6 +26,7 @@ EACH = "*"
 SECRETS: Mapping[str, tuple[str, ...]] = {
     "metadata": (EACH,),
     "environment": (EACH,),
+    "from_image": ("environment", EACH),
     "users": (EACH, "password"),
     "minion": ("config", EACH),
 }
@@ -93,6 +94,7 @@ def without_secrets(spec: VMSpec) -> VMSpec:
         users=tuple(replace(user, password="") for user in spec.users),
         minion=spec.minion and replace(spec.minion, config=NO_CONFIG),
         program=replace(spec.program, environment=()),
+        from_image=spec.from_image and replace(spec.from_image, environment=()),
     )
 
 

@@ -12,7 +12,7 @@ from geats_core.containers.nics import Nic as Nic
 from geats_core.containers.own_ids import IdRange as IdRange
 from geats_core.containers.own_ids import Ids as Ids
 from geats_core.containers.own_ids import OwnIds as OwnIds
-from geats_core.containers.programs import Program
+from geats_core.containers.programs import Program, WhatRuns, over_image
 from geats_core.containers.tmpfs import Tmpfs
 from geats_core.guests.minion import Minion
 from geats_core.guests.users import User
@@ -169,7 +169,8 @@ class VMSpec:
     guest's own. If ``ready`` is set, the VM counts as started only once it is ready. ``labels``
     and ``description`` are for people, and for programs that sort VMs. ``power`` says whether it
     should be on. One that is not ``enabled`` is off whatever that says, and nothing starts it.
-    ``restart`` says what is done if it ends by itself.
+    ``restart`` says what is done if it ends by itself. ``from_image`` is what the image that its
+    root is filled with says of its program, as far as ``program`` says nothing.
     """
 
     name: str
@@ -195,6 +196,7 @@ class VMSpec:
     includes: tuple[str, ...] | None = None
     isolation: Isolation = field(default_factory=Isolation)
     program: Program = field(default_factory=Program)
+    from_image: WhatRuns | None = None
     devices: tuple[Device, ...] = ()
     tmpfs: tuple[Tmpfs, ...] = ()
     hooks: tuple[Hook, ...] = ()
@@ -220,6 +222,11 @@ class VMSpec:
     def is_kept_up(self) -> bool:
         """Whether its guest may be started again if it ends by itself."""
         return self.restart is not Restarts.NO and not self.is_to_be_off
+
+    @property
+    def runs(self) -> Program:
+        """What runs in it: what is said, and what its image says."""
+        return over_image(self.program, self.from_image)
 
     @property
     def ids(self) -> tuple[IdRange, ...]:

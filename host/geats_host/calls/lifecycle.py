@@ -22,7 +22,7 @@ from geats_host.host import Host
 from geats_host.inputs.declared import declared, declared_by
 from geats_host.lazy import later
 from geats_host.planning.facts import facts_of
-from geats_host.planning.goals import Scope, Wishes, goal_for, wanted
+from geats_host.planning.goals import Scope, Wishes, goal_for, spec_for, wanted
 from geats_host.planning.plans import plan_alone, plan_vm, plan_vms
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def verb_goal(
         raise Refused(unknown("verb", "verb", verb, VERBS))
     as_defined = VERBS[verb].spec_from is SpecFrom.DEFINED and have.recorded is not None
     needless = raw is None and (as_defined or not VERBS[verb].target.takes_spec)
-    declared = None if needless else host.declared(name, raw)
-    goal = accepted(goal_of(VERBS[verb], name, declared, have, terms.data_loss))
+    wanted = None if needless else spec_for(VERBS[verb].target, name, host.config, have, raw)
+    goal = accepted(goal_of(VERBS[verb], name, wanted, have, terms.data_loss))
     return replace(goal, max_impact=terms.max_impact)
 
 

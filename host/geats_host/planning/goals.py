@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from geats_core.declared.config import Gone, HostConfig
 from geats_core.declared.policy import AtOnce, HostPolicy, at_once, count
@@ -14,8 +14,15 @@ from geats_core.reading.checked import Checked, Problem, Problems, problems_of, 
 from geats_core.reading.fields import Reader, boolean, one_of
 from geats_core.reading.mappings import FORMER, Raw
 from geats_core.vm.observation import Observation
+from geats_core.vm.spec import ROOT, Init, VMSpec
 from geats_host.errors import Refused, accepted, problem_of
 from geats_host.inputs.declared import declared
+from geats_host.lazy import later
+
+if TYPE_CHECKING:
+    from geats_host.templates import programs
+else:  # most VMs have an init
+    programs = later("geats_host.templates.programs")
 
 Refusals: TypeAlias = dict[str, Problems]  # by the name of the VM
 NO_COUNT: int | None = None
@@ -135,7 +142,19 @@ def goal_for(goal: Goal, name: str, config: HostConfig, have: Observation, raw: 
         )
     if not goal.target.takes_spec and raw is None:  # a wrong one must not stand in the way
         return replace(goal, name=name, spec=have.recorded)
-    return replace(goal, name=name, spec=declared(config, name, raw) or have.recorded)
+    spec = spec_for(goal.target, name, config, have, raw)
+    return replace(goal, name=name, spec=spec or have.recorded)
+
+
+def spec_for(
+    target: Target, name: str, config: HostConfig, have: Observation, raw: Raw | None
+) -> VMSpec | None:
+    """As one VM is declared, with what its image says; None if it is not declared."""
+    spec = declared(config, name, raw)
+    if spec is None or spec.init is not Init.NONE:
+        return spec
+    is_refilled = target is Target.REINITIALISED or have.volume(spec.root.pool, ROOT) is None
+    return programs.with_image(config, spec, None if is_refilled else have.recorded)
 
 
 def goals(

@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geats_core.containers.programs import WhatRuns
 from geats_core.declared.template import (
     Build,
     DiskDownload,
     Empty,
     LxdDisk,
+    OciImage,
     Simplestreams,
     Template,
     kind,
@@ -30,8 +32,9 @@ from geats_host.templates.layers import bytes_of, empty, finish, put
 from geats_host.templates.store import Store
 
 if TYPE_CHECKING:
-    from geats_host.templates import disk_images, disks
-else:  # of virtual machines only
+    from geats_host.templates import disk_images, disks, oci
+else:  # of virtual machines, and of images, only
+    oci = later("geats_host.templates.oci")
     disk_images = later("geats_host.templates.disk_images")
     disks = later("geats_host.templates.disks")
 
@@ -74,7 +77,27 @@ def remember_sound(template: Template, store: Store) -> None:
     if verified.known_key(template, store) is None:
         read = verified.files_now(template, store)
         if not problems(template, store):
-            verified.remember(template, store, _key_of_content(template, store), read)
+            key = _key_of_content(template, store)
+            verified.remember(template, store, key, read, _program_or_none(template, store))
+
+
+def program_of(template: Template, store: Store) -> WhatRuns | None:
+    """What the image of *template* says of the program in it; None for what is no such image.
+
+    ``HostError`` for an image that cannot be read, or whose program cannot be run.
+    """
+    if not isinstance(template.source, OciImage):
+        return None
+    with _named(template):
+        return verified.known_program(template, store) or oci.program(template.source, store)
+
+
+def _program_or_none(template: Template, store: Store) -> WhatRuns | None:
+    """The same; who wants to run it is told what is wrong with it."""
+    try:
+        return program_of(template, store)
+    except HostError:
+        return None
 
 
 def make_ready(template: Template, store: Store, *, refresh: bool = False) -> None:

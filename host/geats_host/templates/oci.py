@@ -12,29 +12,35 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from geats_core.containers.programs import WhatRuns
 from geats_core.declared.template import OciImage
-from geats_core.foreign.oci import (
+from geats_core.oci.images import (
     LARGEST_DOCUMENT,
     Descriptor,
+    parse_config_of,
     parse_index,
     parse_layout,
     parse_manifest,
 )
+from geats_core.oci.programs import parse_image_program, with_ids
 from geats_host.errors import HostError, sound
 from geats_host.templates.architectures import oci_arch
 from geats_host.templates.digests import Identity, identity_of, sha256_of
 from geats_host.templates.layers import Layer, OciLayer
 from geats_host.templates.store import Store
-from geats_host.templates.tarballs import problems_of_archive, unpack
+from geats_host.templates.tarballs import members, problems_of_archive, text_of_member, unpack
 
 DEEPEST_INDEX = 4
+LARGEST_PASSWD = 2**20
+PASSWD, GROUP = "etc/passwd", "etc/group"
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A manifest, by its digest, and its layers."""
+    """A manifest, by its digest and where it is, and its layers."""
 
     digest: str
+    manifest: Path
     layers: tuple[Descriptor, ...]
 
 
@@ -64,6 +70,32 @@ def content(source: OciImage) -> str:
     if os.path.isdir(source.path):
         return f"oci:{_image(Path(source.path), source.tag).digest}"
     return f"oci-archive:{sha256_of(source.path)}:{source.tag}"
+
+
+def program(source: OciImage, store: Store) -> WhatRuns:
+    """What the image says of the program in it; ``HostError`` for what cannot be done so."""
+    with _layout(source, store) as layout:
+        image = _image(layout, source.tag)
+        manifest = f"{image.manifest}"
+        config = sound(parse_config_of(manifest, _document(image.manifest)))
+        path = _blob(layout, config)
+        found = sound(parse_image_program(path, _document(Path(path))))
+        names = (PASSWD, GROUP) if found.user else ()
+        texts = {name: _text(layout, image, name) for name in names}
+        return sound(with_ids(path, found, texts.get(PASSWD, ""), texts.get(GROUP, "")))
+
+
+def _text(layout: Path, image: Image, name: str) -> str:
+    """A small file of the image, as the topmost layer has it; empty if there is none."""
+    for layer in reversed(image.layers):
+        blob = _blob(layout, layer)
+        for each in members(blob):
+            plain = each.name.decode("utf-8", "replace")
+            if plain.removeprefix(".").removeprefix("/") == name and each.kind == "-":
+                if each.size_bytes > LARGEST_PASSWD:
+                    raise HostError(f"{blob}: has a file {name} that is too large to be read")
+                return text_of_member(blob, plain)
+    return ""
 
 
 @contextmanager
@@ -102,7 +134,8 @@ def _image(layout: Path, tag: str | None) -> Image:
     for _ in range(DEEPEST_INDEX):
         path = _blob(layout, found)
         if not found.is_index:
-            return Image(found.digest, sound(parse_manifest(path, _document(Path(path)))))
+            manifest = Path(path)
+            return Image(found.digest, manifest, sound(parse_manifest(path, _document(manifest))))
         found = sound(parse_index(path, _document(Path(path)), None, oci_arch()))
     raise HostError(f"{index}: is more than {DEEPEST_INDEX} indexes deep")
 

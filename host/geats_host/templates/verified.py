@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 ``verified/ID.json`` in the store says what the files of one template, as it is declared, were like
 when they were read: device, inode, size and both times of each. It also has the key of their
-content. If anything of that differs, or geats or a program that reads archives was replaced since,
-they are read again.
+content, and what an image says of the program in it. If anything of that differs, or geats or a
+program that reads archives was replaced since, they are read again.
 
 The clock of a filesystem ticks: a file that is changed twice within a tick looks the same. So only
 files are remembered that were left alone since shortly before this process began to read. Whatever
@@ -17,12 +17,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import assert_never
 
+from geats_core.containers.programs import WhatRuns, read_from_image, what_runs_to_plain
 from geats_core.declared.template import (
     Build,
     DiskDownload,
@@ -56,15 +57,29 @@ def file_of(template: Template, store: Store) -> Path:
 
 def known_key(template: Template, store: Store) -> str | None:
     """The key of a template that was found sound; None if it was not, or was touched since."""
+    match _known(template, store):
+        case {"key": str(key)}:
+            return key
+        case _:
+            return None
+
+
+def known_program(template: Template, store: Store) -> WhatRuns | None:
+    """What the image of a template that was found sound says of its program; None as above."""
+    said = _known(template, store).get("program")
+    return read_from_image(f"{file_of(template, store)}", said).value_or(None)
+
+
+def _known(template: Template, store: Store) -> Mapping[object, object]:
     try:
         raw = json.loads(file_of(template, store).read_bytes())
     except (OSError, ValueError, RecursionError):
-        return None
+        return {}
     match raw:
-        case {file_formats.FORMAT: file_formats.VERIFIED, "seen": str(seen), "key": str(key)}:
-            return key if seen == _words(files_now(template, store)) else None
+        case {file_formats.FORMAT: file_formats.VERIFIED, "seen": str(seen), **known}:
+            return known if seen == _words(files_now(template, store)) else {}
         case _:
-            return None
+            return {}
 
 
 def files_now(template: Template, store: Store) -> tuple[Touched, ...]:
@@ -75,15 +90,22 @@ def files_now(template: Template, store: Store) -> tuple[Touched, ...]:
         return ()
 
 
-def remember(template: Template, store: Store, key: str, read: tuple[Touched, ...]) -> None:
+def remember(
+    template: Template,
+    store: Store,
+    key: str,
+    read: tuple[Touched, ...],
+    program: WhatRuns | None = None,
+) -> None:
     """Remember that it is sound, if its files are still what they were when they were *read*."""
     newest_ns = max((each.last_ns for each in read), default=BEGAN_NS)
     if newest_ns > BEGAN_NS - TICK_NS or read != files_now(template, store):
         return
     found = {file_formats.FORMAT: file_formats.VERIFIED, "seen": _words(read), "key": key}
+    more = {} if program is None else {"program": what_runs_to_plain(program)}
     with suppress(HostError, OSError), store.scratch() as scratch:  # a full disk: it is read again
         new = scratch / "verified"
-        new.write_text(json.dumps(found))
+        new.write_text(json.dumps({**found, **more}))
         new.rename(file_of(template, store))
 
 

@@ -1,13 +1,19 @@
 """Containers whose process 1 is a program, and what any process 1 is given."""
 
+from dataclasses import replace
+
 import pytest
 from returns.result import Failure, Success
 
 from geats_core import VMSpec, changes, parse_vm, to_plain
 from geats_core.containers.programs import KEYS, program_lines
+from geats_core.deciding.planner import plan
 from geats_core.foreign.lxc_import import import_lxc
+from geats_core.planning.goal import Goal, Target
+from geats_core.planning.host_facts import HostFacts
 from geats_core.vm.by_hand import winning
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
+from geats_core.vm.observation import Observation
 from geats_core.vm.secrets import declaration, shown_spec, without_secrets
 
 APP: dict[str, object] = {
@@ -63,7 +69,6 @@ def test_what_is_said_of_programs_is_written_back_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ({"init": "none"}, "command: is missing: init: none needs what runs in its place"),
         (
             {"init": "none", "command": ["app"]},
             "command: must begin with the absolute path of a program, without blanks or quotes, "
@@ -190,3 +195,55 @@ def test_an_init_by_its_path_and_a_user_are_no_application_container() -> None:
 def test_a_signal_is_read_by_its_number_and_one_that_none_knows_stays_with_all_of_it() -> None:
     assert imported(CONFIG.replace("term", "2"))["stop_signal"] == "SIGINT"
     assert "command" not in imported(CONFIG.replace("term", "999"))
+
+
+IMAGE: dict[str, object] = {
+    "command": ["/bin/app"],
+    "user": 5,
+    "group": 6,
+    "cwd": "/data",
+    "stop_signal": "SIGQUIT",
+    "environment": {"A": "image", "PATH": "/bin"},
+}
+
+
+def test_what_is_said_of_the_vm_wins_over_its_image_key_by_key() -> None:
+    image = web(init="none", from_image=IMAGE)
+    assert image.runs == web(init="none", **IMAGE).program
+    own = web(**APP, from_image=IMAGE)
+    assert own.runs.command == own.program.command
+    assert (own.runs.user, own.runs.group) == (33, 34)
+    assert own.runs.stop_signal == "SIGINT"
+    assert dict(own.runs.environment) == {"A": "x=y z", "B": "1", "PATH": "/bin"}
+    as_other = web(init="none", user=7, from_image=IMAGE).runs
+    assert (as_other.user, as_other.group) == (7, None)  # a group belongs to its user
+    assert (as_other.cwd, as_other.command) == ("/data", ("/bin/app",))
+
+
+def test_what_an_image_said_is_shown_without_its_variables_and_read_back() -> None:
+    spec = web(init="none", from_image=IMAGE)
+    assert parse_vm("web", to_plain(spec)) == Success(spec)
+    shown = shown_spec(spec)["from_image"]
+    assert isinstance(shown, dict)
+    assert {*shown["environment"].values()} == {"(hidden)"}
+    assert without_secrets(spec).runs.environment == ()
+    assert declaration(spec, shows_secrets=True)["from_image"] == to_plain(spec)["from_image"]
+    assert web(init="none", command="/app", from_image={}).from_image is not None
+    assert [*said(from_image={"ttys": 1})] == [
+        "from_image.ttys: unknown key 'ttys' (there is: command, cwd, environment, group, "
+        "stop_signal, user)"
+    ]
+
+
+def test_a_vm_without_an_init_or_a_command_is_refused() -> None:
+    goal = Goal(name="web", target=Target.RUNNING, spec=web(init="none"))
+    facts = HostFacts()
+    assert [str(each) for each in plan(goal, Observation(), facts).failure()] == [
+        "web.command: is missing: init: none needs what runs in its place, and the template 't' "
+        "is no image of the OCI that says it"
+    ]
+    made = plan(replace(goal, spec=web(init="none", from_image=IMAGE)), Observation(), facts)
+    reasons = [step.reason for step in made.unwrap().steps]
+    assert reasons[0] == (
+        "web is not defined (it runs /bin/app as user 5 in /data, with A, PATH of its image)"
+    )

@@ -21,7 +21,9 @@ def add_blob(layout: Path, content: bytes, media_type: str) -> dict[str, object]
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
 
 
-def add_image(layout: Path, layers: Sequence[Members], kind: str = "w") -> dict[str, object]:
+def add_image(
+    layout: Path, layers: Sequence[Members], kind: str = "w", config: object = None
+) -> dict[str, object]:
     """The descriptor of an image with these layers, packed as *kind* says."""
     (layout / "blobs/sha256").mkdir(parents=True, exist_ok=True)
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
@@ -33,7 +35,15 @@ def add_image(layout: Path, layers: Sequence[Members], kind: str = "w") -> dict[
         if kind == "zstd":
             content = subprocess.run(["zstd", "-qc"], input=content, stdout=-1).stdout
         described.append(add_blob(layout, content, LAYER))
-    manifest = {"schemaVersion": 2, "config": add_blob(layout, b"{}", "x/y"), "layers": described}
+    return add_manifest(layout, described, config)
+
+
+def add_manifest(
+    layout: Path, layers: Sequence[object], config: object = None
+) -> dict[str, object]:
+    """The descriptor of an image with these layers, whose program is as *config* says."""
+    text = json.dumps({} if config is None else {"config": config}).encode()
+    manifest = {"schemaVersion": 2, "config": add_blob(layout, text, "x/y"), "layers": layers}
     return add_blob(layout, json.dumps(manifest).encode(), MANIFEST)
 
 

@@ -2,14 +2,17 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from geats_core.containers.programs import WhatRuns
 from geats_core.declared.template import Files
 from geats_host import templates
 from geats_host.errors import HostError, Refused
+from geats_host.templates import program_of, remember_sound, verified
 from geats_host.templates.architectures import debian_arch, oci_arch
 from geats_host.templates.store import Store
 from tests.host.templates.archives import Members, file, folder, hard_link, link
@@ -247,3 +250,19 @@ def test_nothing_of_the_layout_changes(layout: Path, target: Path, store: Store)
     before = everything_in(layout)
     templates.install(template, target, store)
     assert everything_in(layout) == before
+
+
+def test_what_an_image_says_of_its_program_is_kept_with_the_key_of_the_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, store = tmp_path / "image", Store(tmp_path / "store", tmp_path / "run")
+    passwd = file("./etc/passwd", "app:x:5:6::/:/bin/sh\n")
+    older = file("etc/passwd", "app:x:1:1::/:/bin/sh\n")
+    says = {"Cmd": ["/app"], "User": "app"}
+    write_index(layout, add_image(layout, [[older], [passwd], [file("other")]], config=says))
+    template = packed(layout)
+    assert program_of(template, store) == WhatRuns(command=("/app",), user=5, group=6)
+    monkeypatch.setattr(verified, "BEGAN_NS", time.time_ns() + 10 * verified.TICK_NS)
+    assert verified.known_program(template, store) is None
+    remember_sound(template, store)
+    assert verified.known_program(template, store) == program_of(template, store)

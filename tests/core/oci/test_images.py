@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from returns.result import Failure, Success
 
-from geats_core.foreign.oci import (
+from geats_core.oci.images import (
     INDEXES,
     REF,
     Descriptor,

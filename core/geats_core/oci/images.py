@@ -51,6 +51,9 @@ class Descriptor:
         return self.digest.partition(":")[2]
 
 
+NO_DESCRIPTOR = Descriptor(media_type="", digest="", size_bytes=0)
+
+
 def parse_layout(path: str, text: bytes) -> Checked[str]:
     """The version that the file ``oci-layout`` tells; only the first is known."""
     return parse_document(path, text, _layout)
@@ -68,6 +71,11 @@ def parse_index(path: str, text: bytes, tag: str | None, arch: str) -> Checked[D
 def parse_manifest(path: str, text: bytes) -> Checked[tuple[Descriptor, ...]]:
     """The layers of an image, from the lowest to the topmost."""
     return parse_document(path, text, _manifest)
+
+
+def parse_config_of(path: str, text: bytes) -> Checked[Descriptor]:
+    """The configuration of an image, which its manifest names."""
+    return parse_document(path, text, _config_of)
 
 
 def _choose(
@@ -111,6 +119,11 @@ def _manifest(read: Reader) -> Checked[tuple[Descriptor, ...]]:
         at = f"{read.at('layers')}[{index}].mediaType"
         read.keep(_layer_type(at, layer.media_type), "")
     return read.checked(layers)
+
+
+@of_mapping
+def _config_of(read: Reader) -> Checked[Descriptor]:
+    return read.checked(read.need("config", _descriptor, NO_DESCRIPTOR))
 
 
 @of_mapping

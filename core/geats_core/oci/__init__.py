@@ -1,0 +1,1 @@
+"""Images of the OCI: which manifest is meant, its layers, and the program in it."""
