@@ -58,6 +58,7 @@ LINES: Mapping[str, str] = {  # by keys of LXC
     "lxc.init.gid": "group",
     "lxc.init.cwd": "cwd",
     "lxc.tty.max": "ttys",
+    "lxc.console.size": "console_log",
 }
 
 

@@ -13,9 +13,13 @@ from geats_core.containers.programs import (
 )
 from geats_core.foreign.lxc_lines import Line
 from geats_core.reading.fields import Reader
+from geats_core.reading.sizes import format_size
 from geats_core.vm.lxc_config import HALT
 
 COMMAND, ENVIRONMENT, TTYS = "lxc.init.cmd", "lxc.environment", "lxc.tty.max"
+CONSOLE = "lxc.console.size"
+SIZE = re.compile("([1-9][0-9]{0,8}) ?(|KB|MB|GB)")  # see parse_byte_size_string of liblxc
+SHIFTS = {"": 0, "KB": 10, "MB": 20, "GB": 30}
 INITS = re.compile(r".*/(init|systemd|openrc-init|runit(-init)?|s6-svscan|procd|busybox)")
 USUAL_TTYS = "4"  # of common.conf
 NUMBERS = {  # of signals, see signal(7), as they are on every processor that LXC runs on
@@ -71,6 +75,9 @@ def _words(lines: Sequence[Line]) -> tuple[str, ...]:
 def _value(key: str, value: str) -> object:
     if key == "lxc.init.cwd":
         return value
+    if key == CONSOLE:
+        size = SIZE.fullmatch(value)
+        return format_size(int(size[1]) << SHIFTS[size[2]]) if size else None
     return int(value) if NUMBER.fullmatch(value) else None
 
 

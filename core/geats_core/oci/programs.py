@@ -6,7 +6,6 @@ looked for in ``PATH``, is run by the guest's shell: in a line without blanks, a
 for them.
 """
 
-import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -92,7 +91,7 @@ def _config(given: Reader) -> Checked[ImageProgram]:
     variables: Pairs = ()
     said: dict[object, object] = {
         "command": [*_command(words)] or None,
-        "cwd": None if cwd in ("", "/") else posixpath.normpath(cwd),
+        "cwd": _directory(cwd),
         "stop_signal": signal_name(signal) if signal else None,
         "environment": dict(read.take("Env", _environment, variables)),
     }
@@ -100,6 +99,14 @@ def _config(given: Reader) -> Checked[ImageProgram]:
     runs = read_what_runs(reader)
     read.problems += reader.problems
     return read.checked(ImageProgram(runs=runs, user=user))
+
+
+def _directory(said: str) -> str | None:
+    """As ``cwd`` is written, without the slashes and dots that mean nothing."""
+    if not said.startswith("/"):
+        return said or None
+    names = [name for name in said.split("/") if name not in ("", ".")]
+    return f"/{'/'.join(names)}" if names else None
 
 
 def _command(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -247,3 +247,12 @@ def test_a_vm_without_an_init_or_a_command_is_refused() -> None:
     assert reasons[0] == (
         "web is not defined (it runs /bin/app as user 5 in /data, with A, PATH of its image)"
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "key"),
+    [("1MB", "1MiB"), ("256 KB", "256KiB"), ("8388608", "8MiB"), ("auto", None), ("1 TB", None)],
+)
+def test_the_size_of_a_console_is_imported(size: str, key: str | None) -> None:
+    config = f"lxc.rootfs.path = /srv/web\nlxc.console.size = {size}\n"
+    assert imported(config).get("console_log") == key
