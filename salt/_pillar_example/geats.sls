@@ -214,6 +214,7 @@ geats:
       # group: 33
       # cwd: /var/www
       # stop_signal: SIGQUIT
+      # from_image: {}            # nothing of what its OCI image says; default: all of it
       environment: {TZ: Europe/Berlin}    # of process 1
       ttys: 2
       console_log: 1MiB           # of its console, for geats logs
