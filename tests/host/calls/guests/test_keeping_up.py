@@ -12,6 +12,7 @@ from geats_host.calls import copies, inventory, lifecycle
 from geats_host.calls.guests import keeping_up
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
+from geats_host.errors import HostError
 from geats_host.host import Host
 from geats_host.metrics import counted
 from geats_host.registry import kept_up
@@ -142,3 +143,29 @@ def test_what_is_described_off_has_nothing_to_be_kept_from_and_does_not_come_bac
     assert lifecycle.plan_to(host, "web01", "stopped", {**kept, **off}).plan.is_empty
     to(host, "web01", "defined", raw=kept)
     assert (keeping_up.keep_up(host), power(host)) == ([], "stopped")
+
+
+def started_ago(host: Host, seconds: int) -> None:
+    noted = kept_up.noted(host.registry)["web01"]
+    kept_up.note(host.registry, "web01", replace(noted, started_s=int(time.time()) - seconds))
+
+
+def test_a_start_that_fails_is_tried_again_after_longer_each_time(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_driver: MemoryDriver, _name: str) -> None:
+        raise HostError("its template has no init")
+
+    started_ago(host, 60)
+    ends(host, ago_s=50)
+    monkeypatch.setattr(MemoryDriver, "start", fails)
+    for times in (1, 2, 3):
+        assert keeping_up.keep_up(host) == [{"vm": "web01", "error": "its template has no init"}]
+        assert (kept_up.noted(host.registry)["web01"].times, power(host)) == (times, "stopped")
+        said = f"{inventory.list_report(host)['web01']['ended']}"
+        assert said.startswith("exited (3), restarts in ")
+        assert keeping_up.keep_up(host) == []  # its time has not come
+        started_ago(host, 30)
+    monkeypatch.undo()
+    assert keeping_up.keep_up(host) == [{"vm": "web01", "why": "it exited (3) by itself"}]
+    assert power(host) == "running"
