@@ -355,8 +355,8 @@ def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touch
     with pytest.raises(Refused) as refused:
         operator.adopt("busybox")
     assert refused.value.problems == (
-        f"{at}: lxc.net.0.type: the guest is to have the network of the host, and geats gives each "
-        "VM one of its own",
+        f"{at}: lxc.net.0.type: the guest is to have the network of the host: say host_network by"
+        " hand, and no nics",
     )
     (operator.folder / "config").write_text(text.replace("= none", "= veth"))
     with pytest.raises(Refused) as refused:

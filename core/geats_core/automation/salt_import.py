@@ -47,6 +47,7 @@ NO_PREFIX = "needs a prefix, such as 10.0.3.7/24"
 NO_LINK = "geats has no such NIC: say its type, and what it is connected to"
 LINKS = {"veth": "bridge", **dict.fromkeys(("macvlan", "ipvlan", "vlan", "phys"), "parent")}
 TYPES = {"phys": "physical"}
+MORE = {"mtu": "mtu", "vlan.id": "vlan"}  # numbers, by keys of LXC
 
 
 def import_salt_lxc(documents: Mapping[str, object]) -> Imported:
@@ -218,7 +219,11 @@ def _nic(settings: Settings, name: str, said: Mapping[str, str], bridge: str) ->
     if addresses:
         nic["addresses"] = addresses
     for key in said:
-        if key not in NIC_KEYS:
+        number = whole(said[key]) if key in MORE else None
+        if number is not None:
+            nic[MORE[key]] = number
+            settings.taken.went(f"{at}.{key}", f"{settings.at}.nics.{name}.{MORE[key]}")
+        elif key not in NIC_KEYS:
             settings.taken.left(f"{at}.{printable(key)}", NO_KEY)
     return nic
 

@@ -79,7 +79,7 @@ def test_a_state_with_its_profiles_becomes_a_vm() -> None:
                 "nics": [
                     {
                         **{"name": "eth0", "bridge": "br0", "mac": "02:00:00:00:00:07"},
-                        **{"addresses": ["10.0.3.7/24"], "gateways": ["10.0.3.1"]},
+                        **{"addresses": ["10.0.3.7/24"], "gateways": ["10.0.3.1"], "mtu": 9000},
                     }
                 ],
             }
