@@ -36,11 +36,11 @@ def test_what_happens_is_told_as_it_happens_and_numbers_go_on(agent: Agent, root
     assert first["overview"]["states"] == {"db01": None, "web01": None}
     agent.client_of(0).apply(names=["web01"], verb="start")
     told = events(root, "start web01")
+    if not any("running" in each["event"]["event"] for each in told):  # it may be seen before
+        told += events(root, "running")
     numbers = [each["sequence"] for each in told]
     assert numbers == sorted(numbers)
     assert {each["event"]["vm"] for each in told} <= {"web01", ""}
-    state = events(root, "running")[-1]
-    assert state["event"]["what"] in ("state", "vm", "drift") or state["event"]["what"]
 
 
 def test_between_two_calls_nothing_is_missed(agent: Agent, root: Client) -> None:
@@ -66,7 +66,7 @@ def test_only_vms_that_match_are_told(agent: Agent, root: Client) -> None:
 @pytest.mark.parametrize("vms", [["*"] * 1001, ["*a" * 51]])
 def test_patterns_that_would_keep_the_agent_busy_are_refused(root: Client, vms: list[str]) -> None:
     with pytest.raises(Error) as refused:
-        [*root.stream("Watch", vms=vms)]
+        list(root.stream("Watch", vms=vms))
     assert [each["path"] for each in refused.value.parameters["problems"]] == ["vms"]
 
 
