@@ -1,6 +1,8 @@
 """Containers and their host: what is kept apart, and which devices a guest has."""
 
+import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,10 +85,18 @@ class Owner:
 
 @pytest.fixture
 def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[Owner]:
-    """That person; the container is gone afterwards."""
+    """That person; the container is gone afterwards. Everybody may open both devices, as where udev
+    made them.
+    """
     someone = Owner(tmp_path, {})
+    for device in (TUN, FUSE):
+        node = tmp_path / Path(device).name
+        os.mknod(node, stat.S_IFCHR, Path(device).stat().st_rdev)
+        node.chmod(0o666)
+        sh("mount", "--bind", f"{node}", device)
     yield someone
     someone.to("deprovisioned", privileged=False)
+    sh("umount", TUN, FUSE)
 
 
 APART: dict[str, object] = {
