@@ -132,7 +132,7 @@ def test_lines_added_by_hand_are_removed_where_the_policy_says_so(operator: Oper
     operator.add(LINE, "# a note")
     plan = operator.apply("defined", by_hand="removed")
     assert [step.reason for step in plan.steps] == [
-        f"lines added by hand should be removed: {LINE}; # a note"
+        "lines added by hand should be removed: lxc.environment = BY_HAND=(hidden); # a note"
     ]
     assert operator.config.read_text() == clean
     assert operator.apply("defined", by_hand="removed") == Plan(name=NAME)

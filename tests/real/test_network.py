@@ -47,7 +47,7 @@ def test_a_kernel_that_cannot_be_asked_is_told() -> None:
     os.close(lowest)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
     try:
-        with pytest.raises(HostError, match=r"^cannot list the bridges: Too many open files$"):
+        with pytest.raises(HostError, match=r"^cannot list the network: Too many open files$"):
             bridges()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
