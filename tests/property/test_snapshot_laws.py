@@ -141,6 +141,7 @@ def test_going_back_makes_volumes_what_they_were_and_the_power_what_it_is(
     is_to_run = have.power is Power.STUCK or have.to_run
     power = Power.RUNNING if is_to_run else goes_on(have)
     power = Power.FROZEN if have.to_freeze else power
+    power = Power.STOPPED if have.recorded.is_to_be_off else power
     assert (end.power, end.recorded, end.locked) == (power, have.recorded, have.locked)
     named = {(volume.pool, volume.name) for volume in have.recorded.volumes}
     for before, now in zip(have.volumes, end.volumes, strict=True):

@@ -304,7 +304,7 @@ def _power_off_if_needed(draft: _Draft, want: VMSpec, final: Power) -> None:
             _keep_off(draft, f"{goal.name} should be stopped")
         case Target.RUNNING | Target.FROZEN if goal.restart is not Restart.NEVER:
             because = changes_that_restart(want, draft.state, draft.facts, goal.restart)
-            reason = "" if because else why_restart(want, draft.state, draft.facts)
+            reason = "" if because else why_restart(want, draft.state)
             if because or reason:
                 reason = reason or in_words(because, want, draft.state, draft.facts)
                 _power_off(draft, reason, because, then)

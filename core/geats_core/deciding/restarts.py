@@ -26,8 +26,8 @@ def changes_that_restart(
     return (*found, *growth_while_off(want, have, facts))
 
 
-def why_restart(want: VMSpec, have: Observation, facts: HostFacts) -> str:
-    """Why else a restart is needed; empty if it is not."""
+def why_restart(want: VMSpec, have: Observation) -> str:
+    """Why else a restart is needed, if no change needs one; empty if it is not."""
     if have.power is Power.STUCK:
         return "its monitor does not answer"
     if have.power is Power.STOPPED:
@@ -39,17 +39,9 @@ def why_restart(want: VMSpec, have: Observation, facts: HostFacts) -> str:
     root = have.volume(want.root.pool, ROOT)
     if root is None or root.stage is not Stage.INSTALLED:
         return "its root volume has no template installed"
-    told = root.guest in [*_while_it_runs(want, have.in_effect, facts)]
+    so_far = replace(want, dns=have.in_effect.dns)  # which alone may change while it runs
+    told = root.guest in (guest_digest(want), guest_digest(so_far))
     return "" if told else "its guest is not configured as described"
-
-
-def _while_it_runs(want: VMSpec, runs: VMSpec, facts: HostFacts) -> Iterator[str]:
-    """The digests of a guest that is as described, or becomes so without a restart."""
-    yield guest_digest(want)
-    so_far = replace(want, dns=runs.dns)
-    found = changes(so_far, want, facts.driver(want.driver).all_costs)
-    if not at_least(Impact.RESTART, found):
-        yield guest_digest(so_far)
 
 
 def rebuilds(want: VMSpec, have: Observation) -> tuple[Change, ...]:

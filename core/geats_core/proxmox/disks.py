@@ -115,10 +115,7 @@ def _attached(options: Options, to: str) -> Plain:
     made: Plain = {"discard": options.get("discard") == "on"}
     options.went("discard", f"{to}.discard")
     bus = options.key.rstrip("0123456789")
-    if bus in [*Bus]:
-        made["bus"] = bus
-    else:
-        options.refuse("bus", f"is {bus}, and must be one of {', '.join(Bus)}: say it below {to}")
+    made["bus"] = bus
     cache = options.get("cache")
     if cache in [*Cache]:
         made["cache"] = cache

@@ -116,6 +116,9 @@ def test_a_guest_is_told_its_dns_while_it_runs() -> None:
     assert [describe(step.action, "web") for step in steps] == [
         "geats no longer writes resolv.conf of web"
     ]
+    one = Goal(name="web", target=Target.RUNNING, spec=web(dns={"nameservers": ["10.0.0.1"]}))
+    (*_, step) = plan(one, RUNNING, able).unwrap().steps
+    assert describe(step.action, "web") == "write nameserver 10.0.0.1 to resolv.conf of web"
 
 
 def test_dns_waits_for_a_root_volume_that_is_in_use_and_for_a_driver_that_writes_it() -> None:

@@ -335,9 +335,9 @@ def test_what_nobody_described_is_deprovisioned_but_not_undefined() -> None:
 
 
 def test_only_a_vm_that_is_on_has_a_reason_to_restart() -> None:
-    assert why_restart(WEB, OFF, HostFacts()) == ""
-    assert why_restart(WEB, ON, HostFacts()) == ""
-    assert why_restart(WEB, STUCK, HostFacts()) == "its monitor does not answer"
+    assert why_restart(WEB, OFF) == ""
+    assert why_restart(WEB, ON) == ""
+    assert why_restart(WEB, STUCK) == "its monitor does not answer"
 
 
 def test_what_makes_a_volume_anew_costs_its_data() -> None:

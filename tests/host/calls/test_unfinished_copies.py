@@ -23,7 +23,7 @@ from geats_host.planning.plans import plan_vm
 from tests.faults import Fault, Killed, Manner, Moment
 from tests.memory_host import memory_host
 
-MOST_CALLS = 60  # of the registry, the driver and the pool, while a copy is made
+MOST_CALLS = 64  # of the registry, the driver and the pool, while a copy is made
 WEB: Mapping[object, object] = {
     "profile": "small",
     "volumes": [{"name": "root"}, {"name": "data", "mount": "/data"}],
