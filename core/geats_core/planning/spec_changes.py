@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import lru_cache
 from math import inf
 from re import compile as regex
 
@@ -49,14 +50,27 @@ def changes(old: VMSpec | None, new: VMSpec | None, costs: Costs = AS_EVER) -> t
     """
     if old is new or old == new:
         return ()
-    before, now = _comparable(old, new), _comparable(new, old)
-    both = old is not None and new is not None
+    before, now, differing = _compared(old, new)
     return tuple(
         Change(field, *_shown(field, before, now), _cost(field, before, now, costs))
+        for field in differing
+    )
+
+
+@lru_cache(maxsize=1024)  # a plan asks several times for the changes of one VM
+def _compared(
+    old: VMSpec | None, new: VMSpec | None
+) -> tuple[Mapping[str, object], Mapping[str, object], tuple[str, ...]]:
+    """Both by the fields of ``COST``, and the fields in which they differ."""
+    before, now = _comparable(old, new), _comparable(new, old)
+    both = old is not None and new is not None
+    differing = tuple(
+        field
         for field in _fields(before, now)
         if before.get(field) != now.get(field)
         and (both or _says_something(before.get(field)) or _says_something(now.get(field)))
     )
+    return before, now, differing
 
 
 def _fields(before: Mapping[str, object], now: Mapping[str, object]) -> Iterable[str]:
