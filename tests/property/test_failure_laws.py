@@ -35,7 +35,7 @@ from geats_core.vm.spec import ROOT
 from tests.property.space import BY_HAND, VOLUMES, Space, half_way
 from tests.property.test_exhaustive import essence, goals_of
 
-EVERY = {VOLUMES.name: 7, BY_HAND.name: 1}  # of so many states one is looked at
+EVERY = {VOLUMES.name: 7, BY_HAND.name: 2}  # of so many states one is looked at
 SPACES = {space.name: space for space in (VOLUMES, BY_HAND)}
 
 
