@@ -15,7 +15,7 @@ PILLAR: dict[str, object] = {
         }
     },
     "lxc.network_profile.web": {
-        "eth0": {"link": "br0", "type": "veth", "flags": "up", "mtu": 9000},
+        "eth0": {"link": "br0", "type": "veth", "flags": "up", "mtu": 9000, "queue": 5},
         "eth1": {"link": "br1", "disable": True},
     },
 }
@@ -97,6 +97,7 @@ def test_each_argument_is_told_of_once_and_no_secret_is() -> None:
         *("profile", "network_profile", "nic_opts", "memory", "cpu", "size", "autostart", "users"),
         *("dnsservers", "searchdomains", "template", "options", "backing", "vgname", "running"),
         *("password", "cpushare", "network_profile.eth0.mtu", "absent"),
+        "network_profile.eth0.queue",
     }
 
 
