@@ -11,7 +11,13 @@ from geats_host.errors import HostError
 from geats_host.linux.run import run
 from geats_host.templates.digests import sha256_of
 from geats_host.templates.store import Store, record_name
-from geats_host.templates.stored_layers import StoredLayer, check_file, keep, kept, problems_of_kept
+from geats_host.templates.stored_layers import (
+    StoredLayer,
+    check_file,
+    kept,
+    kept_or_made,
+    problems_of_kept,
+)
 
 NAME = "output.tar"  # a command may add to it, as in {output}.zst
 GRACE_S = 10
@@ -36,13 +42,11 @@ def problems(source: Build, store: Store) -> tuple[str, ...]:
 
 def ready(source: Build, store: Store, *, refresh: bool) -> StoredLayer:
     """What was built; if there is nothing, or with *refresh*, run the command."""
-    record = record_of(source)
-    with store.locked(record) as lock:
-        lock.hold()
-        found = kept(store, record)
-        if found is not None and not refresh:
-            return found
-        return keep(store, record, (Form.TAR, _build(source, store)))
+
+    def built(_: StoredLayer | None) -> StoredLayer:
+        return Form.TAR, _build(source, store)
+
+    return kept_or_made(store, record_of(source), built, refresh=refresh)
 
 
 def _build(source: Build, store: Store) -> str:

@@ -31,7 +31,7 @@ from geats_host.templates import lxd_disk, simplestreams
 from geats_host.templates.digests import sha256_of
 from geats_host.templates.disk_images import Image, problems_of_image, size_of
 from geats_host.templates.store import Store, record_name
-from geats_host.templates.stored_layers import StoredLayer, keep, kept
+from geats_host.templates.stored_layers import StoredLayer, kept, kept_or_made
 
 if TYPE_CHECKING:
     from geats_host.templates import downloads
@@ -82,15 +82,13 @@ def _problems(source: Source, image: Image, sha256: str | None) -> tuple[str, ..
 
 def ready(source: DiskDownload, store: Store, *, refresh: bool) -> StoredLayer:
     """What was downloaded; if there is nothing, or with *refresh*, download it."""
-    record = record_of(source)
-    with store.locked(record) as lock:
-        lock.hold()
-        found = kept(store, record)
-        if found is not None and not refresh:
-            return found
+
+    def downloaded(_: StoredLayer | None) -> StoredLayer:
         if not store.blob(source.sha256).is_file():
             _download(source, store)
-        return keep(store, record, (Form.DISK, source.sha256))
+        return Form.DISK, source.sha256
+
+    return kept_or_made(store, record_of(source), downloaded, refresh=refresh)
 
 
 def _download(source: DiskDownload, store: Store) -> None:

@@ -21,8 +21,8 @@ from geats_host.templates.store import Store, record_name
 from geats_host.templates.stored_layers import (
     StoredLayer,
     check_file,
-    keep,
     kept,
+    kept_or_made,
     problems_of_kept,
 )
 from geats_host.templates.tarballs import Member, extract_file, members, problems_of_archive
@@ -55,12 +55,8 @@ def problems(source: LxdDisk, store: Store) -> Iterator[tuple[str, str]]:
 
 def ready(source: LxdDisk, store: Store, *, refresh: bool) -> StoredLayer:
     """The disk out of the tarball; if it is there already, only with *refresh* once more."""
-    record = record_of(source)
-    with store.locked(record) as lock:
-        lock.hold()
-        found = kept(store, record)
-        if found is not None and not refresh:
-            return found
+
+    def taken(_: StoredLayer | None) -> StoredLayer:
         wrong = problems_of_archive(source.path, source.sha256) or _problems_inside(source)
         if wrong:
             raise HostError("\n".join(wrong))
@@ -69,7 +65,9 @@ def ready(source: LxdDisk, store: Store, *, refresh: bool) -> StoredLayer:
             check_file(f"{disk}", Form.DISK)
             sha256 = sha256_of(f"{disk}")
             store.keep(disk, sha256)
-        return keep(store, record, (Form.DISK, sha256))
+        return Form.DISK, sha256
+
+    return kept_or_made(store, record_of(source), taken, refresh=refresh)
 
 
 def _taken(path: str, scratch: Path) -> Path:

@@ -26,7 +26,13 @@ from geats_host.lazy import later
 from geats_host.templates import squashfs
 from geats_host.templates.architectures import debian_arch
 from geats_host.templates.store import Store, record_name
-from geats_host.templates.stored_layers import StoredLayer, check_file, keep, kept, problems_of_kept
+from geats_host.templates.stored_layers import (
+    StoredLayer,
+    check_file,
+    kept,
+    kept_or_made,
+    problems_of_kept,
+)
 
 if TYPE_CHECKING:
     from geats_host.templates import downloads
@@ -55,16 +61,14 @@ def problems(source: Simplestreams, store: Store) -> tuple[str, ...]:
 
 def ready(source: Simplestreams, store: Store, *, refresh: bool) -> StoredLayer:
     """What was downloaded; if there is nothing, or with *refresh*, download the newest."""
-    record = record_of(source)
-    with store.locked(record) as lock:
-        lock.hold()
-        found = kept(store, record)
-        if found is not None and not refresh:
-            return found
+
+    def newest(found: StoredLayer | None) -> StoredLayer:
         item = _offered(source)
         if found is None or found[1] != item.sha256:
             _download(source, item, store)
-        return keep(store, record, (item.form, item.sha256))
+        return item.form, item.sha256
+
+    return kept_or_made(store, record_of(source), newest, refresh=refresh)
 
 
 def _offered(source: Simplestreams) -> Item:

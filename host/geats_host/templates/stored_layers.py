@@ -1,6 +1,6 @@
 """Files of the store as layers: what was downloaded or built, by the form that it has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import assert_never
 
@@ -28,6 +28,21 @@ def keep(store: Store, record: str, found: StoredLayer) -> StoredLayer:
     form, sha256 = found
     store.write_record(record, {form: sha256})
     return found
+
+
+def kept_or_made(
+    store: Store, record: str, make: Callable[[StoredLayer | None], StoredLayer], *, refresh: bool
+) -> StoredLayer:
+    """What a source has in the store; if that is nothing, or with *refresh*, what *make* makes.
+
+    It is told what there is. Another process that wants the same waits.
+    """
+    with store.locked(record) as lock:
+        lock.hold()
+        found = kept(store, record)
+        if found is not None and not refresh:
+            return found
+        return keep(store, record, make(found))
 
 
 def kept_layer(store: Store, found: StoredLayer) -> Layer:
