@@ -9,6 +9,7 @@ one is just a shorter plan. A step that the model refuses (a locked VM's data, s
 plan a refusal: that rule is written once, in the model.
 """
 
+from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass, replace
 
 from returns.result import Failure, Success
@@ -416,30 +417,34 @@ def _fill_root(draft: _Draft, want: VMSpec) -> None:
 
 def _set_limits(draft: _Draft, want: VMSpec) -> None:
     """Change what the driver can change while the VM is on."""
-    have = draft.state
-    if have.power not in ON or have.in_effect is None or have.in_effect.limits == want.limits:
+    runs = draft.state.in_effect
+    if runs is None or runs.limits == want.limits:
         return
-    found = tuple(
-        change
-        for change in draft.changed(have.in_effect, want)
-        if change.field in (*LIMITS, *cgroups.FIELDS) and change.impact <= Impact.LIVE
-    )
-    if found:
-        draft.add(SetLimits(_with(found, have.in_effect.limits, want.limits)), "", found)
+    if found := _changed_live(draft, runs, want, (*LIMITS, *cgroups.FIELDS)):
+        draft.add(SetLimits(_with(found, runs.limits, want.limits)), "", found)
 
 
 def _set_dns(draft: _Draft, want: VMSpec) -> None:
     """Write what the guest asks for names, if the driver can while the VM is on."""
-    have = draft.state
-    if have.power not in ON or have.in_effect is None or have.in_effect.dns == want.dns:
+    runs = draft.state.in_effect
+    if runs is None or runs.dns == want.dns:
         return
-    found = tuple(
-        change
-        for change in draft.changed(have.in_effect, want)
-        if change.field == DNS and change.impact <= Impact.LIVE
-    )
-    if found and are_usable([have.in_effect.root], have):
+    found = _changed_live(draft, runs, want, (DNS,))
+    if found and are_usable([runs.root], draft.state):
         draft.add(SetDns(want.dns), "", found)
+
+
+def _changed_live(
+    draft: _Draft, runs: VMSpec, want: VMSpec, fields: Collection[str]
+) -> tuple[Change, ...]:
+    """The changes of these fields that the driver can make as the VM is on."""
+    if draft.state.power not in ON:
+        return ()
+    return tuple(
+        change
+        for change in draft.changed(runs, want)
+        if change.field in fields and change.impact <= Impact.LIVE
+    )
 
 
 def _with(found: tuple[Change, ...], old: Limits, new: Limits) -> Limits:
