@@ -168,16 +168,12 @@ def doubles(entry: Entry) -> bool:
 def _within(target: str, roots: Sequence[str]) -> str | None:
     """Where it is in the guest: liblxc looks for the path of the root anywhere in the target."""
     if not target.startswith("/"):
-        return _normal(target)
+        return fields.normal_path(target)
     for root in (each.rstrip("/") for each in roots if each.strip("/")):
         _, found, after = target.partition(root)
         if found:
-            return _normal(after)
+            return fields.normal_path(after)
     return None
-
-
-def _normal(path: str) -> str:
-    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _plain(word: str) -> str:

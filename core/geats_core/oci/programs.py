@@ -105,8 +105,8 @@ def _directory(said: str) -> str | None:
     """As ``cwd`` is written, without the slashes and dots that mean nothing."""
     if not said.startswith("/"):
         return said or None
-    names = [name for name in said.split("/") if name not in ("", ".")]
-    return f"/{'/'.join(names)}" if names else None
+    path = fields.normal_path(said)
+    return None if path == "/" else path
 
 
 def _command(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -225,11 +225,15 @@ def absolute_path(path: str, raw: object) -> Checked[str]:
     return problem(path, f"must be an absolute path without '..', got {shown(raw)}")
 
 
+def normal_path(path: str) -> str:
+    """A path from ``/`` on, without the slashes and dots that mean nothing."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
 @taking(absolute_path.schema())
 def bind_source(path: str, raw: object) -> Checked[str]:
     """An absolute path on the host, below ``/``; needless slashes and ``.`` are taken out."""
-    parts = raw.split("/") if isinstance(raw, str) else []
-    plain = "/" + "/".join(part for part in parts if part not in ("", "."))
+    plain = normal_path(raw) if isinstance(raw, str) else "/"
     match absolute_path(path, raw):
         case Success() if plain != "/" and len(plain.encode()) <= LONGEST_SOURCE:
             return Success(plain)
