@@ -438,13 +438,8 @@ def _changed_live(
     draft: _Draft, runs: VMSpec, want: VMSpec, fields: Collection[str]
 ) -> tuple[Change, ...]:
     """The changes of these fields that the driver can make as the VM is on."""
-    if draft.state.power not in ON:
-        return ()
-    return tuple(
-        change
-        for change in draft.changed(runs, want)
-        if change.field in fields and change.impact <= Impact.LIVE
-    )
+    found = draft.changed(runs, want) if draft.state.power in ON else ()
+    return tuple(each for each in found if each.field in fields and each.impact <= Impact.LIVE)
 
 
 def _with(found: tuple[Change, ...], old: Limits, new: Limits) -> Limits:
