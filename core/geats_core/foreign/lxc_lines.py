@@ -14,8 +14,10 @@ The host reads the files (see ``included_by``); this module only says what they 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeAlias
+
+from geats_core.reading.values import dataclass
 
 INCLUDE, ROOTFS = "lxc.include", "lxc.rootfs.path"
 TREES = ("dir:", "btrfs:")  # a subvolume is a directory, and liblxc mounts it as one

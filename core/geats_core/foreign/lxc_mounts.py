@@ -8,12 +8,12 @@ line that is ``optional``, and that says nothing of making it, is no bind of gea
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from returns.result import Success
 
 from geats_core.containers.devices import BELOW, OWN, PATH
 from geats_core.reading import fields
+from geats_core.reading.values import dataclass
 from geats_core.vm.lxc_config import fstab_escaped
 
 ENTRY = "lxc.mount.entry"

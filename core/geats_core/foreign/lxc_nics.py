@@ -7,7 +7,7 @@ a new interface: what was said of it before does not count any more.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from itertools import count
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from geats_core.containers.nics import MODES, PAIRS, NicType, mac_of
 from geats_core.foreign.lxc_lines import Includes, Line, all_lines, own_lines
 from geats_core.foreign.notes import Plain
 from geats_core.reading import fields
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import ForeignNic
 
 NIC = re.compile(r"lxc\.net\.([0-9]{1,9})\.(.+)")

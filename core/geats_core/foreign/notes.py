@@ -1,11 +1,13 @@
 """What became of each key of what another program wrote: the notes that an import leaves."""
 
+import dataclasses
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from geats_core.reading.checked import Problems
 from geats_core.reading.fields import printable
+from geats_core.reading.values import dataclass
 
 Written: TypeAlias = Mapping[Any, object]
 Plain: TypeAlias = dict[str, object]
@@ -33,7 +35,7 @@ class Imported:
     problems: Problems
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class Taken:
     """One file, whose keys are taken out one by one."""
 

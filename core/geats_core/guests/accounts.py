@@ -7,13 +7,15 @@ user whose description lacks that now, it is taken away again: the password is l
 sudo go. The user and the user's files stay.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from returns.result import Failure, Success
 
 from geats_core.guests.users import ROOT_USER, USER, Sudo, User
 from geats_core.reading.checked import Checked, Problem
+from geats_core.reading.values import dataclass
 
 HEADER = "# written by geats\n"
 PASSWD, SHADOW, GROUP, GSHADOW = "etc/passwd", "etc/shadow", "etc/group", "etc/gshadow"
@@ -55,7 +57,7 @@ class Accounts:
     logins: tuple[Login, ...]
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class _Tables:
     """The files as rows of fields, and every problem on the way.
 

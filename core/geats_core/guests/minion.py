@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from returns.result import Failure, Success
 
@@ -11,6 +10,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem, shown
 from geats_core.reading.fields import Reader, each, of_mapping, printable
 from geats_core.reading.schemas import ANYTHING, any_of, by_name, list_of, taking
+from geats_core.reading.values import dataclass
 
 HEADER = "# written by geats\n"
 CONF = "etc/salt/minion.d/99-geats.conf"

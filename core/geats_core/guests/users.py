@@ -5,7 +5,7 @@ A password is a hash, as crypt(5) has it, and never shown: problems do not quote
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from returns.result import Success
@@ -14,6 +14,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader, each, of_mapping
 from geats_core.reading.schemas import any_of, taking, words
+from geats_core.reading.values import dataclass
 
 ROOT_USER = "root"
 HIGHEST_UID = 65_533  # 65534 is nobody, and most guests have 65536 ids

@@ -16,7 +16,7 @@ lets what gives wait for what takes: where both cannot be, the plan is refused, 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from returns.result import Failure, Success
 
@@ -38,6 +38,7 @@ from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.ordering import ordered
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import PowerWish, VMSpec
 

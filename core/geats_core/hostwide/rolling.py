@@ -16,7 +16,7 @@ they stop, only the waves say.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 from returns.result import Failure, Success
@@ -29,6 +29,7 @@ from geats_core.planning.dependencies import Wait
 from geats_core.planning.ordering import ordered
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Checked, Code, Problem, some_of
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.readiness import Ready
 from geats_core.vm.spec import VMSpec

@@ -9,7 +9,6 @@ not destroyed, rolled back or taken out of sharing as long as another VM mounts 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from geats_core.hostwide.conflicts import described
@@ -24,6 +23,7 @@ from geats_core.planning.actions import (
 from geats_core.planning.goal import Goal
 from geats_core.planning.steps import Plan, Step
 from geats_core.reading.checked import Code, Problem
+from geats_core.reading.values import dataclass
 from geats_core.vm.claims import running_spec
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume

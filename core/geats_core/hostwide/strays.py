@@ -1,13 +1,14 @@
 """VMs on a host that nobody described, and what to do with them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from geats_core.deciding.only_named import too_few_declared
 from geats_core.declared.policy import HostPolicy, Strays
 from geats_core.planning.goal import Goal, Target
 from geats_core.reading.checked import some_of
 from geats_core.reading.fields import VM_NAME
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation, Power
 
 NO_NAME = "no VM can be called so: geats adopt NAME --as NEW, once it is off, gives it another name"

@@ -9,7 +9,6 @@ step of the import on.
 """
 
 import re
-from dataclasses import dataclass
 
 from returns.result import Failure
 
@@ -20,6 +19,7 @@ from geats_core.planning.goal import Goal, Target
 from geats_core.planning.steps import Plan
 from geats_core.planning.then import Then
 from geats_core.reading.checked import Checked, Code, Problem
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import ROOT
 

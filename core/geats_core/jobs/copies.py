@@ -13,7 +13,7 @@ cloned, if their pools can do that in no time.
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from hashlib import sha256
 
@@ -52,6 +52,7 @@ from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
 from geats_core.reading.fields import hostname_of
 from geats_core.reading.shown_lines import shown_line, shown_lines
 from geats_core.reading.sizes import format_size
+from geats_core.reading.values import dataclass
 from geats_core.vm.claims import claims, name_claim
 from geats_core.vm.idmap import own_to_plain
 from geats_core.vm.lxc_config import unwritable

@@ -21,7 +21,7 @@ target by name before it forgets the VM, and so has nothing left that it could s
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from returns.result import Failure, Success
 
@@ -43,6 +43,7 @@ from geats_core.planning.then import Then
 from geats_core.plans.codec import decode, encode
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
 from geats_core.reading.sizes import format_size
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation, Power, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
 

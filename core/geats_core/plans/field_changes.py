@@ -1,9 +1,9 @@
 """The parts of a changed field that differ, such as one address of one NIC among several."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from geats_core.planning.spec_changes import Change, changes, in_short, keeping_ids
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 

@@ -6,7 +6,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Any
 
@@ -36,6 +36,7 @@ from geats_core.plans.observation_changes import host_differences
 from geats_core.reading import fields, file_formats
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem, problems_of
 from geats_core.reading.fields import Parser
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
 

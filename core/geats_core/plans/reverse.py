@@ -5,7 +5,7 @@ what no plan can bring back.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from returns.result import Failure, Success
 
@@ -30,6 +30,7 @@ from geats_core.planning.ordering import ordered
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.observation_changes import differences
 from geats_core.reading.checked import Checked, Code, problem
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.spec import VMSpec, Volume
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from returns.result import Success
@@ -11,6 +10,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, of_mapping
 from geats_core.reading.schemas import by_name, taking, text_matching
+from geats_core.reading.values import dataclass
 
 Labels: TypeAlias = tuple[tuple[str, str], ...]  # sorted, each name once
 

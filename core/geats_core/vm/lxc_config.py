@@ -15,7 +15,7 @@ line.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from itertools import groupby
 from typing import TypeAlias
@@ -31,6 +31,7 @@ from geats_core.containers.programs import STOP_SIGNAL, program_lines
 from geats_core.containers.tmpfs import tmpfs_line
 from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, problem
+from geats_core.reading.values import dataclass
 from geats_core.vm.idmap import lxc_values
 from geats_core.vm.parse import parse_text, to_text
 from geats_core.vm.spec import (

@@ -1,10 +1,12 @@
 """What one VM is on the host now: plain values, filled in by the adapters."""
 
+import dataclasses
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import ROOT, VMSpec
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class SnapshotSeen:
     guest: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)  # see ``changed``
+@dataclasses.dataclass(frozen=True, kw_only=True)  # see ``changed``
 class VolumeSeen:
     """One volume of the VM, as its pool shows it.
 
@@ -174,7 +176,7 @@ class Renaming:
         return f"{self.old_name} to {self.new_name}"
 
 
-@dataclass(frozen=True, kw_only=True)  # see ``changed``
+@dataclasses.dataclass(frozen=True, kw_only=True)  # see ``changed``
 class Observation:
     """One VM as it is on the host.
 

@@ -8,7 +8,8 @@ import click
 
 from geats_core.declared.pillar_schema import pillar_schema
 from geats_host.calls import doctor, lifecycle
-from geats_host.cli.lists import answer_rows, as_list, as_rows, end_with, styled
+from geats_host.cli.colours import styled
+from geats_host.cli.lists import answer_rows, as_list, as_rows, end_with
 from geats_host.cli.session import FAILED, NO_VM, Session, in_session
 from geats_host.errors import Refused
 

@@ -10,7 +10,7 @@ from textwrap import dedent
 import click
 
 from geats_core.reading.checked import unknown
-from geats_host.cli.lists import styled
+from geats_host.cli.colours import styled
 from geats_host.errors import Refused
 
 TOPICS = (
@@ -106,7 +106,7 @@ def _write(formatter: click.HelpFormatter, page: str) -> None:
         last = part.kind
         match part.kind:
             case Kind.HEADING:
-                formatter.write(f"{styled(part.text, None, bold=True)}\n")
+                formatter.write(f"{styled(part.text, 'bold')}\n")
             case Kind.TEXT:
                 formatter.write_text(_plain(part.text))
             case Kind.ITEM:

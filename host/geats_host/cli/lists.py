@@ -5,9 +5,7 @@ least are left out, and a line says which. No library for tables is used, becaus
 longer than all else that a list does.
 """
 
-import csv
 import io
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ import click
 from geats_core.reading import durations
 from geats_core.reading.checked import Problems, problems_to_plain, unknown
 from geats_core.reading.sizes import for_people
+from geats_host.cli.colours import styled
 from geats_host.cli.session import REFUSED, Session
 from geats_host.errors import Refused
 
@@ -169,7 +168,8 @@ def show_table(columns: Sequence[str], rows: Sequence[Row], *, whole: bool = Fal
     for at, line in enumerate(cells):
         padded = [f"{cell:<{width}}" for cell, width in zip(line[:count], widths, strict=False)]
         padded[-1] = padded[-1].rstrip()
-        coloured = [styled(each, COLOURS.get(each.split(" ")[0]), bold=at == 0) for each in padded]
+        styles = ["bold" if at == 0 else COLOURS.get(each.split(" ")[0]) for each in padded]
+        coloured = [styled(each, style) for each, style in zip(padded, styles, strict=True)]
         click.echo(GAP.join(coloured))
     if count < len(columns):
         left = ", ".join(map(head, columns[count:]))
@@ -218,13 +218,9 @@ def _width() -> int | None:
     return get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def styled(text: str, colour: str | None, *, bold: bool = False) -> str:
-    """The text in a colour, on a terminal whose user wants colours (see https://no-color.org)."""
-    wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return click.style(text, fg=colour, bold=bold or None) if wanted and (colour or bold) else text
-
-
 def _show_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    import csv  # few ask for it
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)

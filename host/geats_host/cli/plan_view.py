@@ -3,14 +3,11 @@
 import json
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import Enum, auto
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.actions import describe
@@ -34,6 +31,8 @@ from geats_core.plans.glance import (
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import durations
 from geats_core.reading.sizes import for_people
+from geats_core.reading.values import dataclass
+from geats_host.cli.colours import styled
 from geats_host.cli.session import INTERRUPTED
 from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress
@@ -41,7 +40,6 @@ from geats_host.streams import meters
 
 MOST_UNDER_WAY = 8  # steps that are shown at once
 MOST_LEFT = 20  # steps that are named after an interruption
-console = Console(highlight=False, emoji=False)  # there are addresses with :cd: in them
 IMPACT_STYLE = {Impact.LIVE: "cyan", Impact.RESTART: "yellow", Impact.DATA_LOSS: "bold red"}
 SIGN_STYLE = {
     Sign.CREATE: "green",
@@ -90,11 +88,8 @@ def show_notes(made: SavedPlan, lines: Iterable[str] | None = None) -> None:
 
 
 def _show_line(line: Line, width: int) -> None:
-    style = SIGN_STYLE[line.sign]
-    console.print(
-        f"[{style}]{line.sign} {escape(line.name):<{width}}[/]  {escape(line.words)}",
-        soft_wrap=True,
-    )
+    head = styled(f"{line.sign} {line.name:<{width}}", SIGN_STYLE[line.sign])
+    click.echo(f"{head}  {line.words}")
 
 
 def _show_steps(plan: HostPlan, vm: str | None = None) -> None:
@@ -105,12 +100,12 @@ def _show_steps(plan: HostPlan, vm: str | None = None) -> None:
 
 
 def _print(words: str, style: str) -> None:
-    console.print(escape(words), style=style, soft_wrap=True)
+    click.echo(styled(words, style))
 
 
 def _show_nothing_to_do(made: SavedPlan) -> None:
     for line in of_nothing(made):
-        console.print(escape(line))
+        click.echo(line)
 
 
 @contextmanager
@@ -128,10 +123,10 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
         _show_nothing_to_do(made)
     begun: dict[int, Step] = {}
     begun_s = time.monotonic()
-    with _interruptible(made, ended), console.status(_UnderWay(begun)):
+    with _interruptible(made, ended), _meanwhile(begun) as say:
 
         def show(step: Step, outcome: Outcome, detail: str) -> None:
-            action = escape(describe(step.action, step.vm))
+            action = describe(step.action, step.vm)
             with suppress(OSError, SystemExit):  # the work goes on if nobody reads any more
                 match outcome:
                     case Outcome.INTENT:
@@ -139,18 +134,32 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
                         return
                     case Outcome.DONE:
                         ended.append(step)
-                        mark = "[yellow]![/]" if detail else "[green]✓[/]"
-                        said = f": {escape(detail)}" if detail else ""
-                        because = f"[dim]because {escape(step.reason)}[/]"
-                        console.print(f"{mark} {action}{said} {because}", soft_wrap=True)
+                        mark = styled("!", "yellow") if detail else styled("✓", "green")
+                        said = f": {detail}" if detail else ""
+                        because = styled(f"because {step.reason}", "dim")
+                        say(f"{mark} {action}{said} {because}")
                     case Outcome.FAILED:
-                        console.print(f"[red]✗[/] {action}", soft_wrap=True)
+                        say(f"{styled('✗', 'red')} {action}")
                 begun.pop(id(step), None)
 
         yield show
-    if ended and console.is_terminal:
+    if ended and sys.stdout.isatty():
         took = durations.for_people(time.monotonic() - begun_s)
         _print(f"{len(ended)} of {len(made.plan.steps)} steps done in {took}", "bold")
+
+
+@contextmanager
+def _meanwhile(begun: Mapping[int, Step]) -> Iterator[Callable[[str], None]]:
+    """What prints a line; on a terminal, what is under way stands below, and moves on with it."""
+    if not sys.stdout.isatty():
+        yield click.echo
+        return
+    from rich.console import Console  # in a pipe, nothing moves
+    from rich.text import Text
+
+    console = Console(highlight=False, emoji=False)
+    with console.status(_UnderWay(begun)):
+        yield lambda line: console.print(Text.from_ansi(line), soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,8 @@ class _UnderWay:
     def __rich__(self) -> str:
         now_s = time.monotonic()
         lines = [_how_far(step, now_s) for step in list(self.begun.values())]
+        from rich.markup import escape
+
         return escape("\n".join(lines[:MOST_UNDER_WAY])) or "applying"
 
 

@@ -1,12 +1,12 @@
 """The commands that make plans, show them, save them in files, and apply them."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from socket import gethostname
 from typing import BinaryIO
 
 import click
@@ -524,7 +524,7 @@ def _show(session: Session, made: SavedPlan, form: str, detail: Detail) -> None:
         from geats_core.plans.web_page import web_page
 
         now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-        click.echo(web_page(made, f"Plan for {gethostname()}, {now}"), nl=False)
+        click.echo(web_page(made, f"Plan for {os.uname().nodename}, {now}"), nl=False)
     elif form == "json" or session.as_json:
         click.echo(json.dumps(reports.host_plan_report(made), indent=2))
     else:

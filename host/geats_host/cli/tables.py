@@ -6,7 +6,8 @@ import click
 
 from geats_core.plans.said_once import said_once
 from geats_core.reading.checked import Problem, problem_from_plain
-from geats_host.cli.lists import head, show_table, styled, word_of
+from geats_host.cli.colours import styled
+from geats_host.cli.lists import head, show_table, word_of
 
 COLUMNS = (  # of the VMs, those that matter most first
     *("VM", "power", "addresses", "memory_used_bytes", "memory_bytes", "uptime_s", "pending"),

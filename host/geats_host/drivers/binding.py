@@ -15,10 +15,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from geats_core.reading.values import dataclass
 from geats_host.drivers import vm_files
 from geats_host.drivers.options import AUTO as AUTO
 from geats_host.errors import HostError

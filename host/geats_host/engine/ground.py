@@ -1,11 +1,12 @@
 """What actions are performed on: a VM, its driver, its pools and the registry."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from threading import Event
 
 from geats_core.declared.config import HostConfig
 from geats_core.declared.template import Template
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import VolumeSeen
 from geats_core.vm.spec import SharedVolume, VMSpec, Volume
 from geats_host.drivers import Driver, Place

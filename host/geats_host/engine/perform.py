@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, assert_never
@@ -49,6 +49,7 @@ from geats_core.planning.actions import (
 )
 from geats_core.planning.model import ON, SUSPENDED
 from geats_core.planning.then import Then
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Power, Renaming
 from geats_core.vm.spec import Restarts, VMSpec, Volume
 from geats_host.drivers import (

@@ -8,15 +8,20 @@ multiple of four.
 """
 
 import os
-import socket
 import struct
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from geats_core.containers.live_nics import EndSeen
 from geats_host.errors import HostError
+from geats_host.lazy import later
+
+if TYPE_CHECKING:
+    import socket
+else:
+    socket = later("socket")
 
 HEADER, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
 GET_LINKS, ALL = 18, 0x301  # RTM_GETLINK; NLM_F_REQUEST and NLM_F_DUMP
@@ -101,7 +106,7 @@ def dumped(question: int, answer: int, wanted: bytes, head_bytes: int) -> list[A
     raise HostError("cannot list the network: it changes all the time")
 
 
-def connection(addresses: Sequence[str], port: int, timeout_s: float) -> socket.socket:
+def connection(addresses: Sequence[str], port: int, timeout_s: float) -> "socket.socket":
     """A connection to a TCP port at the first of some addresses that takes one.
 
     Raises ``HostError`` with the first answer if none does.

@@ -14,10 +14,10 @@ import errno
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from geats_core.reading.values import dataclass
 from geats_host.linux.descriptors import closing
 from geats_host.linux.namespaces import (
     ATTR_RDONLY,

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geats_core.reading.mappings import Raw
+from geats_core.reading.values import dataclass
 from geats_host.errors import no_options
 from geats_host.lazy import later
 from geats_host.locks import operation_lock

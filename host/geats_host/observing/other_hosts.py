@@ -10,12 +10,12 @@ told is true until the next time; a VM that this host has counts as this host's,
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from geats_core.planning.actions import Define
 from geats_core.planning.steps import Step
 from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation
 from geats_host.registry import Registry
 

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, permutations
 from pathlib import Path
 
 from geats_core.declared.config import HostConfig, StackLayer
 from geats_core.planning.actions import Moved
 from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation
 from geats_core.vm.unseen import DRIVERS, POOLS
 from geats_host.drivers import Driver

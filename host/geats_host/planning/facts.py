@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.plugin_facts import DriverFacts, PoolFacts
 from geats_core.plans.plan_files import Recorded
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import RootKind
 from geats_core.vm.unseen import TEMPLATES
 from geats_host.host import Host

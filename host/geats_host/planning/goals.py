@@ -1,7 +1,7 @@
 """What VMs should be: the words of callers, and the configuration, become a goal for each VM."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,6 +13,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Checked, Problem, Problems, problems_of, unknown
 from geats_core.reading.fields import Reader, boolean, one_of
 from geats_core.reading.mappings import FORMER, Raw
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import ROOT, Init, VMSpec
 from geats_host.errors import Refused, accepted, problem_of

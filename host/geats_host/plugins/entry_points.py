@@ -1,6 +1,6 @@
 """Drivers, storage plugins and registries: found by name among the entry points, and opened."""
 
-import socket
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -176,7 +176,7 @@ def _open_whole(
     pool, lowest = _open_stack(path, layer)
     if layer.shared is None:
         return pool
-    us = owners.Us(layer.shared.host or socket.gethostname(), state_dir / HOST)
+    us = owners.Us(layer.shared.host or os.uname().nodename, state_dir / HOST)
     with _located(path):
         return shared_pools.shared(pool, lowest, us, records)
 

@@ -17,10 +17,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TypeVar
 
+from geats_core.reading.values import dataclass
 from geats_host.errors import HostError, Refused, trouble
 from geats_host.plugins.questions import Question
 

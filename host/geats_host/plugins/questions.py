@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from threading import Thread
 from typing import Generic, NoReturn, TypeVar
+
+from geats_core.reading.values import dataclass
 
 Answer_co = TypeVar("Answer_co", covariant=True)
 

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
@@ -14,6 +14,7 @@ from returns.result import Failure, Success
 
 from geats_core.reading import file_formats
 from geats_core.reading.mappings import Raw
+from geats_core.reading.values import dataclass
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError, no_options
 from geats_host.lazy import later

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from returns.result import Failure, Success
 
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import NAME, VM_NAME, Reader
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees.folders import (

@@ -2,10 +2,10 @@
 
 import json
 import os
-from dataclasses import dataclass
 
 from geats_core.reading import file_formats
 from geats_core.reading.fields import NAME
+from geats_core.reading.values import dataclass
 from geats_host.storage.marks import put_file, wrong_format
 
 LAYERS = "layers.json"

@@ -23,7 +23,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from returns.result import Failure, Success
 from geats_core.planning.plugin_facts import PoolFacts
 from geats_core.reading.checked import Checked, Problem, problem
 from geats_core.reading.fields import Reader, absolute_path, positive_int
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
 from geats_host.guest_trees import trees

@@ -4,12 +4,15 @@ A meter is of what its thread does. A thread that is begun meanwhile has none: w
 made before.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
+
+from geats_core.reading.values import dataclass
 
 
 def uncounted(_count: int) -> None:
@@ -24,7 +27,7 @@ class Readable(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class Meter:
     """How many bytes are moved, of how many if that is known, and since when.
 

@@ -3,13 +3,13 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from geats_core.declared.template import DiskFormat
 from geats_core.foreign.qcow2 import HEADER_BYTES, MAGIC, disk_bytes
+from geats_core.reading.values import dataclass
 from geats_host.errors import HostError, sound
 from geats_host.linux import qemu_img
 from geats_host.templates.digests import Identity, identity_of

@@ -4,9 +4,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from geats_core.reading.values import dataclass
 from geats_host.locks import file_locks
 
 LIMIT_S = 3600.0  # who has one may be unpacking, or downloading

@@ -14,11 +14,11 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from geats_core.reading import file_formats
 from geats_core.reading.fields import SHA256
+from geats_core.reading.values import dataclass
 from geats_host.errors import HostError
 from geats_host.guest_trees import trees
 from geats_host.templates.name_locks import NamedLock, named_lock, one_of_slots

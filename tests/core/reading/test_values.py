@@ -1,4 +1,4 @@
-"""Frozen dataclasses whose methods are compiled when one is first used."""
+"""Frozen dataclasses of which nothing is compiled but how objects are made."""
 
 import copy
 import dataclasses
@@ -85,6 +85,44 @@ def test_what_a_class_has_itself_stays() -> None:
     assert Kept(names=["a"]).names == ["a", "made"]
     with pytest.raises(TypeError, match="positional"):
         Kept(["a"])  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is not given when it is made, and what only counts for one thing."""
+
+    name: str = field(hash=False)
+    ways: list[str] = field(default_factory=list, init=False, compare=False)
+    made_by: str = field(default="geats", init=False, repr=False)
+
+
+def test_what_is_not_given_is_as_the_class_says() -> None:
+    assert Nothing() == Nothing()
+    assert hash(Nothing()) == hash(())
+    assert str(Nothing()) == "Nothing()"
+    assert (Counted("a").ways, Counted("a").made_by) == ([], "geats")
+    assert str(Counted("a")) == "Counted(name='a', ways=[])"
+    assert hash(Counted("a")) == hash(Counted("b")) == hash(("geats",))
+    assert Counted("a") != Counted("b")
+
+
+def test_a_value_that_is_made_wrongly_is_told_of_by_its_class() -> None:
+    with pytest.raises(TypeError, match=r"Counted.__init__\(\) missing 1 required .*: 'name'"):
+        Counted()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'ways'"):
+        Counted("a", ways=[])  # type: ignore[call-arg]
+
+
+def test_a_value_in_itself_is_shown_once() -> None:
+    kept = Counted("a")
+    kept.ways.append(kept)  # type: ignore[arg-type]
+
+    assert str(kept) == "Counted(name='a', ways=[...])"
 
 
 def test_how_it_is_made_is_known_before_one_is() -> None:

@@ -3,7 +3,7 @@ of the core."""
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from returns.result import Success
 
@@ -13,6 +13,7 @@ from geats_core.planning.actions import Start
 from geats_core.planning.goal import Goal, Restart, Target
 from geats_core.planning.steps import Step
 from geats_core.plans.plan_files import SavedPlan
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Restarts, VMSpec
 from geats_host.drivers import Driver, EndingDriver, LiveMoving

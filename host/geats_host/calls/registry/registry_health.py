@@ -1,7 +1,6 @@
 """The registry of a host, looked at before all else: can it be relied on, and what is to do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from returns.result import Failure
@@ -10,6 +9,7 @@ from geats_core.declared.config import HostConfig, parse_config
 from geats_core.hostwide.host_planner import rebuild_goals
 from geats_core.planning.goal import Target
 from geats_core.reading.checked import some_of
+from geats_core.reading.values import dataclass
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.plugins.entry_points import open_registry

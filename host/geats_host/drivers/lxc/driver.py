@@ -13,13 +13,13 @@ need is in modules of its own, which are loaded then.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geats_core.reading import fields
 from geats_core.reading.checked import Problems
+from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Dns, Limits, VMSpec
 from geats_host.drivers import (

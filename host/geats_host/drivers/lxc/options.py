@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from returns.result import Failure, Success
@@ -10,6 +9,7 @@ from returns.result import Failure, Success
 from geats_core.reading import fields
 from geats_core.reading.checked import Problem
 from geats_core.reading.fields import Reader
+from geats_core.reading.values import dataclass
 from geats_host.drivers import options as driver_options
 from geats_host.drivers.options import AUTO
 from geats_host.errors import Refused

@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geats_core.reading.values import dataclass
 from geats_host.guest_trees.folders import open_directory
 from geats_host.lazy import later
 from geats_host.linux.cgroup_version import ROOT, is_v2
