@@ -4,14 +4,13 @@ A part of ``libvirt_calls``; as that, it imports nothing of geats.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeAlias
 
 libvirt: Any = import_module("libvirt")  # it has no types
 of_geats: Any = import_module("of_geats")  # beside this one
-hotplug: Any = import_module("hotplug")
 
 LOOKS_S = 0.05
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
@@ -46,7 +45,8 @@ def set_limits(host: Connection, request: Request) -> Answer:
 def set_devices(host: Connection, request: Request) -> Answer:
     """Attach, change and detach devices of the running guest, and note it once all are done."""
     domain = of_geats.ours(host, request)
-    hotplug.set_devices(domain, request["steps"], request["timeout"])
+    for step in request["steps"]:  # one that is done already is not among them: see live_devices
+        DOING[step["doing"]](domain, step["xml"], request["timeout"])
     answer: Answer = of_geats.note(domain, request)
     return answer
 
@@ -67,3 +67,33 @@ def _disks(domain: Domain) -> set[str]:
     elements: Any = import_module("xml.etree.ElementTree")  # which takes a while, and few need it
     found = elements.fromstring(domain.XMLDesc(0)).iterfind("devices/disk/source")
     return {source.get("file") or source.get("dev") for source in found}
+
+
+def _attach(domain: Domain, xml: str, _: float) -> None:
+    domain.attachDeviceFlags(xml, LIVE)
+
+
+def _change(domain: Domain, xml: str, _: float) -> None:
+    domain.updateDeviceFlags(xml, LIVE)
+
+
+def _detach(domain: Domain, xml: str, timeout_s: float) -> None:
+    """Ask the guest to release it, and wait until it did."""
+    elements: Any = import_module("xml.etree.ElementTree")  # which takes a while, and few need it
+    device = elements.fromstring(xml)
+    alias = device.find("alias")
+    name = "" if alias is None else alias.get("name", "")
+    domain.detachDeviceAlias(name, LIVE)
+    until = time.monotonic() + timeout_s
+    while f"<alias name='{name}'/>" in domain.XMLDesc(0):
+        if time.monotonic() >= until:
+            why = f"the guest does not release the {device.tag} {name}: restart it"
+            raise of_geats.Refused(why)
+        time.sleep(LOOKS_S)
+
+
+DOING: Mapping[str, Callable[[Domain, str, float], None]] = {
+    "attach": _attach,
+    "change": _change,
+    "detach": _detach,
+}

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeAlias
-from xml.etree import ElementTree
 
 libvirt: Any = import_module("libvirt")  # it has no types
 
@@ -72,7 +71,8 @@ def send(domain: Domain, request: Mapping[str, str]) -> None:
 
 def _copied(domain: Domain, along: Collection[str]) -> list[str]:
     """The disks that are to be copied, by their names for the guest: not those *along*."""
-    found = ElementTree.fromstring(domain.XMLDesc()).iterfind("devices/disk")
+    elements: Any = import_module("xml.etree.ElementTree")  # which takes a while, and few need it
+    found = elements.fromstring(domain.XMLDesc()).iterfind("devices/disk")
     return [
         target.get("dev", "")
         for disk in found

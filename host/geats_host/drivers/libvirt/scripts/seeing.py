@@ -10,9 +10,8 @@ from typing import Any, TypeAlias
 
 libvirt: Any = import_module("libvirt")  # it has no types
 of_geats: Any = import_module("of_geats")  # beside this one
+looking: Any = import_module("looking")
 
-OCCUPIED_MS = 10_000  # a QEMU that did not answer for so long is stuck
-OFF = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
 Request: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = dict[str, object]
 Connection: TypeAlias = Any
@@ -21,50 +20,8 @@ Domain: TypeAlias = Any
 
 def observe(host: Connection, request: Request) -> Answer:
     """Every domain, or the one called ``name``, with its state and its XML."""
-    name = request.get("name")
-    if name is not None:
-        domain = of_geats.found(host, name)
-        seen = [_seen(domain, on=True)] if domain else []
-    else:  # each question takes a moment, so those that are off are asked for nothing but their XML
-        domains = host.listAllDomains()
-        on = {each.name() for each in host.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
-        seen = [_seen(each, on=each.name() in on) for each in domains]
-    return {"domains": [each for each in seen if each]}
-
-
-def _seen(domain: Domain, *, on: bool) -> Answer | None:
-    """What is known of it, which may be *on*; None if it ended, and was not defined, meanwhile."""
-    try:
-        state, reason = domain.state() if on else OFF
-        is_defined = bool(domain.isPersistent()) if on else True
-        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if is_defined else 0
-        on = on and bool(domain.isActive())
-        return {
-            "name": domain.name(),
-            "state": state,
-            "reason": reason,
-            "defined": is_defined,
-            "xml": domain.XMLDesc(flags),
-            "live": domain.XMLDesc(0) if on else "",
-            "stuck": on and _is_stuck(domain),
-        }
-    except libvirt.libvirtError as error:
-        if error.get_error_code() in of_geats.GONE:
-            return None
-        raise
-
-
-def _is_stuck(domain: Domain) -> bool:
-    """Whether its QEMU does not answer any more."""
-    try:
-        state, _, since_ms = domain.controlInfo()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() in (*of_geats.UNSUPPORTED, libvirt.VIR_ERR_OPERATION_INVALID):
-            return False
-        raise
-    busy = (libvirt.VIR_DOMAIN_CONTROL_JOB, libvirt.VIR_DOMAIN_CONTROL_OCCUPIED)
-    is_late = state in busy and since_ms > OCCUPIED_MS
-    return bool(is_late or state == libvirt.VIR_DOMAIN_CONTROL_ERROR)
+    answer: Answer = looking.observe(host, request, libvirt.libvirtError)
+    return answer
 
 
 def text(host: Connection, request: Request) -> Answer:
