@@ -184,6 +184,11 @@ class Space:
             *(ForgetVolume(each.pool, each.name) for each in max(self.missing, key=len)),
         )
 
+    def prepare(self) -> None:
+        """Make all tables now, so that processes that are forked later share them."""
+        assert len(self.without_power) == len(self.states)
+        assert len(self.leads_to) == len(self.actions)
+
     def _named_places(self) -> Iterable[tuple[str, str]]:
         for place in self.places:
             yield next((seen.pool, seen.name) for seen in place if seen is not None)

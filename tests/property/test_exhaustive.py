@@ -884,7 +884,7 @@ JOBS: list[tuple[Target, tuple[Restart, ...]]] = [
 
 
 def run(job: tuple[str, Target, tuple[Restart, ...]]) -> Counted:
-    """One job, in a process that keeps the tables of the space for the next."""
+    """One job, in a process that was forked with the tables of the space."""
     name, target, restarts = job
     return check(SPACES[name], target, restarts)
 
@@ -896,7 +896,8 @@ def test_the_laws_hold_at_every_point(
 ) -> None:
     """Laws 1 to 7; see above for how."""
     counted = Counted()
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
+    space.prepare()
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as workers:
         for each in workers.map(run, [(space.name, *job) for job in JOBS]):
             counted.add(each)
     record_property(f"checked in space {space.name}", str(counted))
@@ -934,7 +935,8 @@ def check_caps(target: Target) -> int:
 
 def test_a_plan_with_a_step_above_the_highest_impact_is_refused_and_names_it() -> None:
     """Any other plan is the same with and without a limit."""
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
+    BY_HAND.prepare()
+    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as workers:
         assert sum(workers.map(check_caps, STATES))
 
 

@@ -123,8 +123,6 @@ def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
     """A missing volume is recreated only if data loss is allowed and the VM is unlocked and off."""
     if goal.target is Target.DEFINED:
         return
-    never = goal.target.is_on and goal.restart is Restart.NEVER
-    stays_on = have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
     for each in missing_volumes(want, have):
         if have.locked:
             said = not_found(each, "it is not recreated because the VM is locked")
@@ -132,9 +130,14 @@ def _missing(goal: Goal, want: VMSpec, have: Observation) -> Iterable[Problem]:
         elif goal.data_loss is DataLoss.REFUSED:
             said = not_found(each, "allow data loss to recreate it, without its data")
             yield Problem(*said, Code.DATA_LOSS)
-        elif stays_on:
+        elif _stays_on(goal, have):
             said = not_found(each, "it is not recreated while the VM is on")
             yield Problem(*said, Code.REFUSED)
+
+
+def _stays_on(goal: Goal, have: Observation) -> bool:
+    never = goal.target.is_on and goal.restart is Restart.NEVER
+    return have.power is not Power.STOPPED and (never or goal.target is Target.PROVISIONED)
 
 
 def _left_behind(
@@ -145,7 +148,8 @@ def _left_behind(
 
     Volumes that are missing, or that exist here already, are handled elsewhere.
     """
-    if goal.data_loss is DataLoss.ALLOWED and goal.max_impact is Impact.DATA_LOSS:
+    with_vms = [moved for moved in facts.moved if moved.left]
+    if not with_vms or (goal.data_loss is DataLoss.ALLOWED and goal.max_impact is Impact.DATA_LOSS):
         return
     known = {(seen.pool, seen.name) for seen in have.volumes}
     known |= {(each.pool, each.name) for each in have.missing}
@@ -155,8 +159,8 @@ def _left_behind(
     paths = {f"{POOLS}.{volume.pool}": f"volumes[{volume.name}].pool" for volume in made}
     if not have.exists:
         paths[f"{DRIVERS}.{want.driver}"] = "driver"
-    for moved in facts.moved:
-        if moved.left and moved.what in paths:
+    for moved in with_vms:
+        if moved.what in paths:
             yield Problem(paths[moved.what], _moved_away(moved), Code.DATA_LOSS)
 
 

@@ -117,7 +117,8 @@ def plan(goal: Goal, have: Observation, facts: HostFacts | None = None) -> Check
             if isinstance(settled, Failure):
                 return Failure(within(goal.name, settled.failure()))
             want = settled.unwrap()
-            draft.goal = replace(goal, spec=want)
+            if want is not goal.spec:
+                draft.goal = replace(goal, spec=want)
             found = refusals(goal, want, have, draft.facts)
             if found:
                 return Failure(found)
@@ -186,9 +187,9 @@ def _converge(draft: _Draft, want: VMSpec) -> None:
                 _prepare_volume(draft, want, volume)
     _power_off_if_needed(draft, want, final)
     _destroy(draft, anew, f"{goal.name} should be recreated")
-    if goal.data_loss is DataLoss.ALLOWED and draft.state.power is Power.STOPPED:
-        because = rebuilds(want, draft.state)
-        _destroy(draft, outdated_volumes(want, draft.state), because=because)
+    outdated = outdated_volumes(want, draft.state)
+    if outdated and draft.state.power is Power.STOPPED and goal.data_loss is DataLoss.ALLOWED:
+        _destroy(draft, outdated, because=rebuilds(want, draft.state))
     _give_up(draft, missing_volumes(want, draft.state))
     for volume in want.volumes:
         sized = _with_room(draft, want) if volume is want.root else volume
@@ -320,12 +321,13 @@ def _power_off(
 
     A copy that came here as it ran is never let go on: the VM itself may run elsewhere.
     """
-    at_once = draft.goal.power_off is PowerOff.STOP or draft.state.copy_of
     if draft.state.power is Power.STUCK:
         draft.add(Repair(then), "its monitor does not answer")
-    elif draft.state.power in ON and at_once:
+    elif draft.state.power not in ON:
+        return
+    elif draft.state.copy_of or draft.goal.power_off is PowerOff.STOP:
         draft.add(Stop(then), reason, because)
-    elif draft.state.power in ON:
+    else:
         if draft.state.power in SUSPENDED:
             again_frozen = Then.FROZEN if then is Then.FROZEN else Then.ON
             draft.add(Unfreeze(again_frozen), "a frozen VM cannot shut down")
