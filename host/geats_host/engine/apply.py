@@ -4,10 +4,10 @@ Theory of operation
 -------------------
 The core decides which steps may be tried, and which never will be after one has failed
 (``geats_core.plans.progress``). Here they run, and if one fails, its VM is observed. Most steps
-wait for something other than the processors, such as a guest's init, so all steps that can run do.
-Unpacking templates needs processors, so no more of these run at once than there are processors. A
-start waits for other steps, but not for long. A VM that the steps freeze is always unfrozen,
-whatever happens in between.
+wait for something other than the processors, such as a guest's init or the disk, so all steps that
+can run do. Unpacking templates needs processors, so no more of these run at once than there are
+processors; cloning one that is unpacked needs none for long. A start waits for other steps, but not
+for long. A VM that the steps freeze is always unfrozen, whatever happens in between.
 """
 
 import logging
@@ -63,6 +63,11 @@ Ends: TypeAlias = "dict[int, _Ended]"  # by the position of each step that was t
 Look: TypeAlias = Callable[[str], Observation]  # at a VM, by its name
 
 
+def installs(step: Step) -> bool:
+    """Whether a step puts a template on a volume, which may be to unpack it."""
+    return isinstance(step.action, InstallTemplate)
+
+
 def nothing_seen(name: str) -> Observation:
     """Nobody looks: nothing is known of the VM."""
     return Observation()
@@ -96,12 +101,14 @@ def apply_steps(
     origin: str = "",
     onlooker: Onlooker | None = None,
     over: Event | None = None,
+    unpacks: Callable[[Step], bool] = installs,
 ) -> Applied:
     """Run every step once those that it waits for have ended, unless one that it needs is not done.
 
     *origin* is who asked for it, for the journal. *over* is set at the end: also if the call is
     interrupted, so that a step that only waits ends then. If somebody else sets it, no other step
-    begins. The answer is what was done and what failed.
+    begins. *unpacks* tells which steps need a processor each. The answer is what was done and what
+    failed.
     """
     ends: Ends = {}
     begun: set[int] = set()
@@ -112,7 +119,7 @@ def apply_steps(
     with ExitStack() as stack:
         stack.enter_context(registry.kept_open())
         try:
-            _run_in_order(course, run, begun, ends, onlooker, over or Event())
+            _run_in_order(course, run, begun, ends, onlooker, over or Event(), unpacks)
         finally:
             for position in _to_thaw(steps, begun, ends):
                 ends[position] = run(steps[position])
@@ -126,12 +133,13 @@ def _run_in_order(
     ends: Ends,
     onlooker: Onlooker,
     over: Event,
+    unpacks: Callable[[Step], bool],
 ) -> None:
     steps = course.steps
     running: dict[Future[_Ended], int] = {}
     with ExitStack() as stack:
         others = _workers(stack, min(len(steps), MOST_AT_ONCE) or 1)
-        installs = _workers(stack, INSTALLS_AT_ONCE)
+        unpacking = _workers(stack, INSTALLS_AT_ONCE)
         stack.callback(over.set)
         starts = HeldBack()
         while True:
@@ -141,7 +149,7 @@ def _run_in_order(
             idle = not ready and all(_starts(steps[position]) for position in running.values())
             for position in [*ready, *starts.due(idle=idle)]:
                 begun.add(position)
-                workers = installs if _installs(steps[position]) else others
+                workers = unpacking if unpacks(steps[position]) else others
                 running[workers.submit(run, steps[position])] = position
             if not running:
                 return
@@ -201,10 +209,6 @@ def _workers(stack: ExitStack, at_most: int) -> ThreadPoolExecutor:
     workers = ThreadPoolExecutor(at_most)
     stack.callback(workers.shutdown, cancel_futures=True)
     return workers
-
-
-def _installs(step: Step) -> bool:
-    return isinstance(step.action, InstallTemplate)
 
 
 def _starts(step: Step) -> bool:

@@ -48,6 +48,7 @@ def apply_plan(
             host.origin,
             apply.Onlooker(planned.observations, host.observe),
             over,
+            locked_plan.unpacks(host, planned),
         )
         locked_plan.bound_journal(host)
         places.remember()  # a pool has its identity from its first volume on

@@ -9,7 +9,7 @@ takes until it ends; any other plan looks only at its own VMs.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from threading import Event
@@ -98,6 +98,22 @@ def performing(host: Host, planned: SavedPlan, places: Places, over: Event) -> P
         return None
 
     return carry_out
+
+
+def unpacks(host: Host, planned: SavedPlan) -> Callable[[Step], bool]:
+    """Whether a step unpacks a template into its volume, instead of cloning one that is unpacked.
+
+    The first that clones it may have to unpack it: the others wait for that.
+    """
+    actions = [step.action for step in planned.plan.steps]
+    pools = {each.pool for each in actions if isinstance(each, InstallTemplate)}
+    clones = host.pools.asked(lambda pool: pool.facts.clones, sorted(pools))
+
+    def is_unpacked(step: Step) -> bool:
+        action = step.action
+        return isinstance(action, InstallTemplate) and not clones.get(action.pool, False)
+
+    return is_unpacked
 
 
 def bound_journal(host: Host) -> None:

@@ -7,9 +7,11 @@ shares the lock meanwhile. A pool may have to put it in use for that, for exampl
 The last one that clones it takes it out of use, also if processes that were killed left it in use.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from threading import Semaphore
 
 from geats_core.declared.template import Template
 from geats_core.vm.observation import Stage, VolumeSeen
@@ -18,6 +20,8 @@ from geats_host.storage import TEMPLATES, Pool, VolumeId
 from geats_host.templates import fill, key_of, make_ready, size_of
 from geats_host.templates.name_locks import NamedLock
 from geats_host.templates.store import Store
+
+UNPACKING = Semaphore(os.cpu_count() or 1)  # of several templates at once: it needs processors
 
 
 @contextmanager
@@ -31,7 +35,8 @@ def unpacked(pool: Pool, template: Template, store: Store) -> Iterator[VolumeId]
         while not _is_whole(pool, volume):
             lock.hold()
             if not _is_whole(pool, volume):
-                _fill_or_remove(pool, volume, template, store)
+                with UNPACKING:
+                    _fill_or_remove(pool, volume, template, store)
             lock.share()  # somebody else may hold it in between
         try:
             yield volume
