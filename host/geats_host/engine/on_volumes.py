@@ -76,6 +76,16 @@ FILLING = (
 )
 
 
+def configure(ground: Ground, action: ConfigureGuest) -> tuple[str, ...]:
+    """Write the files of a guest; the answer says what is left out, and why."""
+    pool, volume = ground.pools[action.pool], VolumeId(ground.name, action.volume)
+    seen = ground.seen(pool, volume)
+    place = ground.place(pool, volume)
+    left = _configure(ground, action.spec, place, new=seen.guest is None)
+    pool.mark(volume, replace(seen, guest=guest_digest(action.spec)))
+    return left
+
+
 def perform_on_volume(ground: Ground, action: VolumeAction) -> None:
     """What is there is forgotten before it is destroyed; what is filled is remembered after."""
     pool, volume = ground.pools[action.pool], VolumeId(ground.name, action.volume)
@@ -157,10 +167,6 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
                 kept_memories.forget(ground.registry, ground.name, action.pool, snapshot)
         case InstallTemplate(_, _, template):
             _install(ground, pool, volume, ground.templates[template])
-        case ConfigureGuest(_, _, spec):
-            seen = ground.seen(pool, volume)
-            _configure(ground, spec, ground.place(pool, volume), new=seen.guest is None)
-            pool.mark(volume, replace(seen, guest=guest_digest(spec)))
         case ReserveVolume():
             seen = replace(ground.seen(pool, volume), stage=Stage.FILLING)
             pool.mark(volume, replace(seen, template=UNFINISHED_COPY))
@@ -194,8 +200,8 @@ def _perform(ground: Ground, action: VolumeAction) -> None:
                     pool.adopt_disk(volume, Path(tree), adopted(action))
                 case _:
                     raise HostError(f"{tree}: the pool {action.pool} cannot have it")
-        case RenameVolume() | MoveVolume():
-            raise AssertionError("it is handed over, or moved: see ``Performer.perform``")
+        case RenameVolume() | MoveVolume() | ConfigureGuest():
+            raise AssertionError("it has a function of its own: see ``Performer.perform``")
         case _:
             assert_never(action)
 
@@ -233,17 +239,18 @@ def _grow(ground: Ground, pool: Pool, volume: VolumeId, size_bytes: int) -> None
         driver.volume_grown(ground.name, place, size_bytes)
 
 
-def _configure(ground: Ground, spec: VMSpec, place: Place, *, new: bool) -> None:
+def _configure(ground: Ground, spec: VMSpec, place: Place, *, new: bool) -> tuple[str, ...]:
     """Write files into a tree; what the guest of a disk has to know is for its driver."""
     if place.offers is Offer.DIRECTORY:
-        configure_guest(place.path, spec, owner=place.shifted_by, new=new)
-    elif isinstance(driver := ground.driver, GuestConfiguring):
+        return configure_guest(place.path, spec, owner=place.shifted_by, new=new)
+    if isinstance(driver := ground.driver, GuestConfiguring):
         lines = ground.by_hand() if new else ()
         if lines:  # the driver may forget the VM for a moment
             lines_by_hand.note(ground.registry, ground.name, lines)
         driver.configure_guest(spec, place, new=new)
         if lines:
             lines_by_hand.note(ground.registry, ground.name, ())
+    return ()
 
 
 def _install(ground: Ground, pool: Pool, volume: VolumeId, template: Template) -> None:

@@ -62,7 +62,7 @@ from geats_host.drivers import (
 from geats_host.engine import guest_dns, on_volumes
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
-from geats_host.guest_trees.guest_names import seed_guest
+from geats_host.guest_trees.guest_names import finish_guest
 from geats_host.guest_trees.mount_points import check_mount_points
 from geats_host.lazy import later
 from geats_host.observing import (
@@ -151,12 +151,13 @@ class Performer(Ground):
                 return None if self._is_off() else self._power_off(action)
             case Start():
                 self._check_mounts()
-                self._seed()
+                left = self._finish_guest()
                 self._follow_root()
                 self.driver.start(self.name)
                 self._note_started()
                 with suppress(HostError):  # it is on: the next plan removes the note
                     unfinished_restarts.started(self.registry, self.name)
+                return "; ".join(left) or None
             case AwaitReady(ready):
                 readiness.await_ready(self.driver, self.name, ready, self.over)
             case TakeOver():
@@ -182,8 +183,9 @@ class Performer(Ground):
             case MoveVolume(spec=spec):
                 volume_moves.move_volume(self, action, lambda: self._define(spec, self.by_hand()))
             case ConfigureGuest():
-                on_volumes.perform_on_volume(self, action)
+                left = on_volumes.configure(self, action)
                 unfinished_copies.forget(self.registry, self.name)
+                return "; ".join(left) or None
             case OnVolume():
                 on_volumes.perform_on_volume(self, action)
             case _:
@@ -368,12 +370,13 @@ class Performer(Ground):
         paths = {name: place.path for name, place in self.places(spec).items()}
         check_mount_points(spec, paths)
 
-    def _seed(self) -> None:
-        """What cloud-init reads in a container; a virtual machine gets it from its driver."""
+    def _finish_guest(self) -> tuple[str, ...]:
+        """What is done in a container's tree; a virtual machine's driver does that itself."""
         spec = self.spec
-        if spec is not None and self.pools[spec.root.pool].offers is Offer.DIRECTORY:
-            place = self.place(self.pools[spec.root.pool], VolumeId(self.name, spec.root.name))
-            seed_guest(place.path, spec, owner=place.shifted_by)
+        if spec is None or self.pools[spec.root.pool].offers is not Offer.DIRECTORY:
+            return ()
+        place = self.place(self.pools[spec.root.pool], VolumeId(self.name, spec.root.name))
+        return finish_guest(place.path, spec, owner=place.shifted_by)
 
     def _follow_root(self) -> None:
         """One that was adopted, and was recreated since, is not where the definition says."""

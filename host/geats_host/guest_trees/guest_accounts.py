@@ -3,8 +3,12 @@
 Theory of operation. What the guest's root alone can write, as ``/etc``, is written as other files
 are. A home is its user's, who may have put links there: below it none is followed, and what is
 there already keeps its owner. A user could otherwise have keys written into the home of another.
+
+So what one user does to a home could keep a whole VM from starting. It does not: the answer says
+which keys are not written, and LEFT in the guest lets them be written before a later start.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -44,16 +48,20 @@ from geats_host.linux.descriptors import closing
 
 LOCALTIME, TIMEZONE, ZONES = "etc/localtime", "etc/timezone", "usr/share/zoneinfo"
 SKELETON = "etc/skel"
+LEFT = "var/lib/geats-guest/left"  # a line for each user whose home could not be written
 SSH, AUTHORIZED = ".ssh", "authorized_keys"
 MOST_SKELETONS = 64  # files
 
 
-def configure_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
-    """Let the guest have the users and keys of *spec*; *owner* is the id of its root."""
+def configure_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, ...]:
+    """Let the guest have the users and keys of *spec*; *owner* is the id of its root.
+
+    The answer says whose homes could not be written, and what to do.
+    """
     users = with_roots(spec.users, spec.ssh_keys)
     made = read_guest_file(rootfs, MADE) or ""
     if not users and not made:
-        return
+        return ()
     found = {path: text for path in ACCOUNTS if (text := read_guest_file(rootfs, path)) is not None}
     wanted = accounts(found, made, users)
     if isinstance(wanted, Failure):
@@ -61,19 +69,40 @@ def configure_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
     write_guest_files(rootfs, {MADE: made_by(users, made)}, mode=0o600, owner=owner)
     for path, text in wanted.unwrap().files.items():
         rewrite_guest_file(rootfs, path, text, owner=owner)
-    for login in wanted.unwrap().logins:
-        _prepare_home(rootfs, login, owner)
+    left = _prepare_homes(rootfs, wanted.unwrap().logins, owner)
     _allow(rootfs, users, owner)
     write_guest_files(rootfs, {MADE: made_by(users)}, mode=0o600, owner=owner)
+    return left
+
+
+def finish_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, ...]:
+    """Before a start, try again what ``configure_accounts`` left; answers as that does."""
+    return configure_accounts(rootfs, spec, owner=owner) if is_there(rootfs, LEFT) else ()
+
+
+def guest_knows_zone(rootfs: Path, zone: str) -> bool:
+    """Whether the guest has a file of that zone."""
+    path = f"{ZONES}/{zone}"
+    return is_there(rootfs, path) and not is_guest_folder(rootfs, path)
+
+
+def host_knows_zone(zone: str) -> bool:
+    """Whether the host has a file of that zone."""
+    return (host_zones() / zone).is_file()
+
+
+def host_zones() -> Path:
+    """Where the host has its files of zones."""
+    return Path("/", ZONES)
 
 
 def set_timezone(rootfs: Path, zone: str, *, owner: int) -> None:
     """Let the guest's clock show the time of *zone*: by its own files, or by that of the host."""
-    if is_there(rootfs, f"{ZONES}/{zone}") and not is_guest_folder(rootfs, f"{ZONES}/{zone}"):
+    if guest_knows_zone(rootfs, zone):
         link_guest_file(rootfs, LOCALTIME, f"/{ZONES}/{zone}", owner=owner)
     else:
         try:
-            text = Path("/", ZONES, zone).read_bytes().decode(errors="surrogateescape")
+            text = (host_zones() / zone).read_bytes().decode(errors="surrogateescape")
         except OSError:
             raise HostError(f"timezone: neither the guest nor the host knows {zone!r}") from None
         write_guest_files(rootfs, {LOCALTIME: text}, owner=owner)
@@ -86,6 +115,21 @@ def _allow(rootfs: Path, users: Iterable[User], owner: int) -> None:
         write_guest_files(rootfs, {SUDOERS: rules}, mode=0o440, owner=owner)
     else:
         remove_guest_files(rootfs, [SUDOERS])
+
+
+def _prepare_homes(rootfs: Path, logins: Iterable[Login], owner: int) -> tuple[str, ...]:
+    """One that cannot be written keeps neither the others nor the VM from being as wanted."""
+    left: dict[str, str] = {}
+    for login in logins:
+        try:
+            _prepare_home(rootfs, login, owner)
+        except HostError as error:
+            left[login.name] = f"{error}; its ssh_keys are not written, until a start after that"
+    if left:
+        write_guest_files(rootfs, {LEFT: "".join(f"{each}\n" for each in left)}, owner=owner)
+    else:
+        remove_guest_files(rootfs, [LEFT])
+    return tuple(left.values())
 
 
 def _prepare_home(rootfs: Path, login: Login, owner: int) -> None:
@@ -102,8 +146,10 @@ def _prepare_home(rootfs: Path, login: Login, owner: int) -> None:
                 with closing(home):
                     _write_keys(home, login, uid, gid)
     except OSError as error:
-        why = f"the home of {login.name}, or what is in it: {error.strerror}"
-        raise HostError(f"{rootfs}: {why}") from None
+        why = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise HostError(
+            f"users.{login.name}: the home in the guest, or .ssh in it: {why}: make it a directory"
+        ) from None
 
 
 def _home(root: int, login: Login, uid: int, gid: int, owner: int) -> int | None:

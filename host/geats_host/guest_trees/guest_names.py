@@ -35,7 +35,13 @@ CLOUD_INIT, META_DATA = "cloud-init", "meta-data"
 SEED = "var/lib/cloud/seed/nocloud"  # see the datasource NoCloud of cloud-init
 
 
-def seed_guest(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
+def finish_guest(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, ...]:
+    """What is done before each start; the answer says what is still left out, and why."""
+    _seed_guest(rootfs, spec, owner=owner)
+    return guest_accounts.finish_accounts(rootfs, spec, owner=owner)
+
+
+def _seed_guest(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
     """Write the documents for cloud-init, where it looks for them, if that configures the guest.
 
     As with virtual machines, it is done before each start: what is lost or changed is renewed. If
@@ -50,10 +56,11 @@ def seed_guest(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
             remove_guest_files(rootfs, [f"{SEED}/{name}" for name in documents])
 
 
-def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> None:
+def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> tuple[str, ...]:
     """Write them; *owner* is the id of the guest's root, and a *new* guest is no copy of a VM.
 
     The hostname is written after what is found by the old one: an interrupted run can be repeated.
+    The answer says what is left out, and why.
     """
     was = (read_guest_file(rootfs, HOSTNAME) or "").strip()
     found = {path: text for path in NAMING if (text := read_guest_file(rootfs, path)) is not None}
@@ -64,11 +71,12 @@ def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> Non
         _tell_manager(rootfs, spec, owner=owner)
     if spec.timezone:
         guest_accounts.set_timezone(rootfs, spec.timezone, owner=owner)
-    guest_accounts.configure_accounts(rootfs, spec, owner=owner)
+    left = guest_accounts.configure_accounts(rootfs, spec, owner=owner)
     guest_minion.configure_minion(rootfs, spec, owner=owner, new=new)
     for path, text in guest_files(spec).items():
         mode = 0o600 if path == FIRSTBOOT else 0o644  # it may contain secrets
         write_guest_files(rootfs, {path: text}, mode=mode, owner=owner)
+    return left
 
 
 def _tell_manager(rootfs: Path, spec: VMSpec, *, owner: int) -> None:

@@ -11,7 +11,7 @@ from geats_core.vm.hardware import problems as hardware_problems
 from geats_host.drivers.lxc.driver import open_driver
 from geats_host.drivers.lxc.facts import KEYS
 from geats_host.engine.apply_plan import apply_plan
-from geats_host.guest_trees.guest_names import SEED, configure_guest, seed_guest
+from geats_host.guest_trees.guest_names import SEED, configure_guest, finish_guest
 from geats_host.host import Host
 from geats_host.planning.goals import goal_by_name
 from geats_host.planning.plans import plan_vm
@@ -43,20 +43,20 @@ def test_a_template_without_etc_gets_hosts_and_no_mailname(tmp_path: Path) -> No
 def test_a_seed_goes_with_cloud_init_unless_somebody_else_made_it(tmp_path: Path) -> None:
     seeded = parse_vm("web01", {"template": "t", "hardware": {"guest": "cloud-init"}}).unwrap()
     seed = tmp_path / SEED
-    seed_guest(tmp_path, WEB, owner=0)
+    finish_guest(tmp_path, WEB, owner=0)
     assert not seed.exists()
-    seed_guest(tmp_path, seeded, owner=0)
+    finish_guest(tmp_path, seeded, owner=0)
     (seed / "vendor-data").write_text("of the image")
     outside = tmp_path / "outside"
     outside.write_text("kept")
     (seed / "user-data").unlink()
     (seed / "user-data").symlink_to("/outside")
-    seed_guest(tmp_path, WEB, owner=0)
+    finish_guest(tmp_path, WEB, owner=0)
     assert [each.name for each in seed.iterdir()] == ["vendor-data"]
     assert outside.read_text() == "kept"
 
     (seed / "meta-data").write_text("instance-id: of-the-image\n")
-    seed_guest(tmp_path, WEB, owner=0)
+    finish_guest(tmp_path, WEB, owner=0)
     assert len([*seed.iterdir()]) == 2
 
 
