@@ -17,7 +17,7 @@ from geats_host.host import Host
 from geats_host.lazy import later
 from geats_host.observing import held_claims, other_hosts
 from geats_host.observing.other_hosts import Told, twins
-from geats_host.planning import allowed
+from geats_host.planning import allowed, time_zones
 from geats_host.planning.obstacles import obstacles
 from geats_host.storage import Offer
 
@@ -74,6 +74,7 @@ def check_sources(
         if isinstance(step.action, Adopt)
         for line in host.drivers.ask(step.action.spec.driver, partial(_unread, step.action)) or ()
     ]
+    problems += time_zones.problems(steps, seen, host.pools)
     if problems:
         raise Refused(*problems)
 
