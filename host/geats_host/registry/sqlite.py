@@ -1,5 +1,6 @@
 """The default registry: one SQLite file, durable at each step."""
 
+import dataclasses
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from returns.result import Failure, Success
 
@@ -52,12 +53,13 @@ class Sync(StrEnum):
 class SqliteRegistry:
     """Opens the file for each call, so that processes can share it; or once, where it is kept open.
 
-    Entries of the journal that wait for their turn are written together: one sync serves them all.
-    That a step is done need not be on disk before the next one begins, whose intent comes after it.
+    What threads want to write while another one writes is written together next: one transaction,
+    and one sync, serve them all. That a step is done need not be on disk before the next one
+    begins, whose intent comes after it.
     """
 
     path: Path
-    waiting: list[Entry] = field(default_factory=list, compare=False, repr=False)
+    waiting: list["_Change"] = field(default_factory=list, compare=False, repr=False)
     writing: Lock = field(default_factory=Lock, compare=False, repr=False)
     kept: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
     read: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
@@ -133,31 +135,14 @@ class SqliteRegistry:
         self._delete(("note",), "kind = ? and key = ?", (kind, key))
 
     def write(self, entry: Entry) -> None:
-        self.waiting.append(entry)
-        with self.writing:
-            if any(each is entry for each in self.waiting):  # else another thread has written it
-                together = tuple(self.waiting)
-                try:
-                    self._append(together)
-                except BaseException:
-                    own = next(n for n, each in enumerate(self.waiting) if each is entry)
-                    del self.waiting[own]
-                    raise
-                del self.waiting[: len(together)]
-
-    def _append(self, entries: Sequence[Entry]) -> None:
-        rows = [
-            (each.time_s, each.vm, each.action, each.outcome, each.detail, each.origin)
-            for each in entries
-        ]
-        needed = any(each.outcome is not Outcome.DONE for each in entries)
+        row = (entry.time_s, entry.vm, entry.action, entry.outcome, entry.detail, entry.origin)
         statement = (
             "insert into journal (time_s, vm, action, outcome, detail, origin)"
             " values (?, ?, ?, ?, ?, ?)"
         )
         self._change(
-            lambda database: database.executemany(statement, rows),
-            Sync.NOW if needed else Sync.WITH_THE_NEXT,
+            lambda database: database.execute(statement, row),
+            Sync.WITH_THE_NEXT if entry.outcome is Outcome.DONE else Sync.NOW,
         )
 
     def journal(
@@ -257,18 +242,38 @@ class SqliteRegistry:
         if found:
             self._change(delete)
 
-    def _change(
-        self, change: Callable[[sqlite3.Connection], object], sync: Sync = Sync.NOW
-    ) -> None:
-        """Make a change; if the disk is full, with the room that was kept for that."""
-        try:
-            with self._transaction(sync) as database:
-                change(database)
-        except HostError:
-            if not give_reserve(self.path):
-                raise
-            with self._transaction(sync) as database:
-                change(database)
+    def _change(self, make: "Make", sync: Sync = Sync.NOW) -> None:
+        """Make a change, together with those that other threads want to make by now."""
+        mine = _Change(make, sync)
+        self.waiting.append(mine)
+        with self.writing:
+            if mine.is_made:  # by another thread
+                return
+            together = tuple(self.waiting)
+            try:
+                self._make(together)
+            except BaseException as error:
+                self.waiting.remove(mine)
+                if len(together) == 1 or not isinstance(error, HostError):
+                    raise
+                self._make((mine,))  # the others may be to blame: each finds out by itself
+                return
+            for each in together:
+                each.is_made = True
+            del self.waiting[: len(together)]
+
+    def _make(self, changes: Sequence["_Change"]) -> None:
+        """All or none; if the disk is full, with the room that was kept for that."""
+        sync = Sync.NOW if any(each.sync is Sync.NOW for each in changes) else Sync.WITH_THE_NEXT
+        for has_room in (False, True):
+            try:
+                with self._transaction(sync) as database:
+                    for each in changes:
+                        each.make(database)
+                return
+            except HostError:
+                if has_room or not give_reserve(self.path):
+                    raise
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
@@ -293,6 +298,18 @@ class SqliteRegistry:
             return
         with closing(opened(self.path)) as database:
             yield database
+
+
+Make: TypeAlias = Callable[[sqlite3.Connection], object]
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Change:
+    """What a thread wants to write, and whether it is."""
+
+    make: Make
+    sync: Sync
+    is_made: bool = False
 
 
 def _spec(name: str, text: str, format_: int) -> VMSpec | str:

@@ -3,9 +3,13 @@
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,6 +166,47 @@ def test_only_that_a_step_is_done_waits_for_the_next_sync(
     registry.record(spec("web01"))
     said = [each.rpartition(" ")[2] for each in asked if "synchronous" in each]
     assert said == ["full", "normal", "full", "full"]
+
+
+def test_what_threads_want_to_write_meanwhile_is_one_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = sqlite.open_registry({}, tmp_path)
+    registry.note("kind", "first", "the tables are made")
+    changed: list[int] = []
+    make = sqlite.SqliteRegistry._make
+
+    def counted(registry: sqlite.SqliteRegistry, changes: Sequence[Any]) -> None:
+        changed.append(len(changes))
+        make(registry, changes)
+
+    monkeypatch.setattr(sqlite.SqliteRegistry, "_make", counted)
+    done = noted_at_once(registry, {f"key{n}": "text" for n in range(8)})
+
+    assert [each.exception() for each in done] == [None] * 8
+    assert changed == [8]
+    assert len(registry.notes("kind")) == 9
+
+
+def test_a_change_that_cannot_be_made_is_told_to_who_wants_it_only(tmp_path: Path) -> None:
+    registry = sqlite.open_registry({}, tmp_path)
+    wrong: Any = object()
+    done = noted_at_once(registry, {"a": "text", "wrong": wrong, "b": "text"})
+
+    assert [type(each.exception()) for each in done] == [type(None), HostError, type(None)]
+    assert registry.notes("kind") == {"a": "text", "b": "text"}
+    assert registry.waiting == []
+
+
+def noted_at_once(registry: sqlite.SqliteRegistry, notes: Mapping[str, str]) -> list[Future[None]]:
+    """Each note by a thread of its own, while another one writes."""
+    with ThreadPoolExecutor(len(notes)) as threads:
+        with registry.writing:
+            done = [threads.submit(registry.note, "kind", *each) for each in notes.items()]
+            while len(registry.waiting) < len(notes):
+                time.sleep(0.001)
+        wait(done)
+    return done
 
 
 @pytest.mark.parametrize("version", range(1, file_formats.REGISTRY))
