@@ -349,15 +349,15 @@ def test_what_cannot_be_adopted_is_refused_with_all_reasons_and_nothing_is_touch
 ) -> None:
     operator.make("lxc.net.0.type = none", "lxc.net.0.link = gtbr0")
     rootfs = operator.folder / "rootfs"
-    os.chown(rootfs, 100000, 100000)
     text = (operator.folder / "config").read_text()
     at = f"{operator.folder}/config"
     with pytest.raises(Refused) as refused:
         operator.adopt("busybox")
     assert refused.value.problems == (
-        f"{at}: lxc.net.0.type: the guest is to have the network of the host: say host_network by"
-        " hand, and no nics",
+        f"{NAME}.host_network: is refused unless the configuration of the host says policy:"
+        " {host_network: true}",
     )
+    os.chown(rootfs, 100000, 100000)
     (operator.folder / "config").write_text(text.replace("= none", "= veth"))
     with pytest.raises(Refused) as refused:
         operator.adopt("busybox")

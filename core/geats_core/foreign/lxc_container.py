@@ -42,8 +42,10 @@ from geats_core.foreign.lxc_nics import (
     NIC_NAMES,
     NICS,
     NO_KEY,
+    OF_HOST,
     UNSETS,
     in_force,
+    is_of_host,
     names_of,
     put,
     said,
@@ -80,6 +82,7 @@ Words: TypeAlias = Mapping[str, str]
 WHOLE = re.compile("-?[0-9]{1,9}")
 OF_GEATS = "geats writes what is needed"
 NO_NIC = "a VM without NICs has a network of its own, with nothing in it"
+IN_HOSTS = "has no effect in the network of the host"
 UNSET = "unsets what came before"
 OTHER_CGROUPS = "is for another version of cgroups, so it limits nothing here"
 TAKEN_BACK = "a later line takes it back"
@@ -184,6 +187,8 @@ class _Reading:
         self.in_force = frozenset(map(id, counting))
         self.last = {line.key: line.value for line in counting}
         self.names = names_of(self.last)
+        if is_of_host(self.last, self.names):
+            self.vm["host_network"], self.names = True, {}
         if not self.last.get(IDMAP):
             self.vm["privileged"] = True
         elif (ranges := self._ranges(lines)) is not None:
@@ -334,7 +339,7 @@ class _Reading:
             self._left(line, TAKEN_BACK)
             return
         if number not in self.names:
-            self._left(line, NO_NIC)
+            self._no_nic(line, key)
             return
         at, word = [*self.names].index(number), NIC_NAMES.get(key, key)
         line = replace(line, key=f"lxc.net.{at}.{key}")
@@ -358,6 +363,15 @@ class _Reading:
             self._stays(line, found.why)
         else:
             self._left(line, found.why)
+
+    def _no_nic(self, line: Line, key: str) -> None:
+        """A line of what is no interface."""
+        if "host_network" not in self.vm:
+            self._left(line, NO_NIC)
+        elif (key, line.value) == ("type", OF_HOST):
+            self._went(line, "host_network")
+        else:
+            self._left(line, IN_HOSTS)
 
     def _simple(self, line: Line, key: str, read: Callable[[str], object]) -> None:
         self.keep = [each for each in self.keep if key_of(each) != line.key]

@@ -56,7 +56,7 @@ def with_options(geats: Pillar, bind_sources: Iterable[str]) -> Plain:
 
 
 def _options_for(vms: Plain) -> Plain:
-    """The options of a host that let *vms* have their devices and hooks."""
+    """The options of a host that let *vms* have their devices, hooks and its network."""
     specs = [vm for vm in vms.values() if isinstance(vm, dict)]
     devices = [each["source"] for vm in specs for each in vm.get("devices", {}).values()]
     programs = [
@@ -68,7 +68,9 @@ def _options_for(vms: Plain) -> Plain:
     ]
     folders = [program.rpartition("/")[0] for program in programs]
     found = {"device_sources": devices, "hook_directories": folders}
-    return {key: [*dict.fromkeys(each)] for key, each in found.items() if each}
+    options: Plain = {key: [*dict.fromkeys(each)] for key, each in found.items() if each}
+    shares = any(vm.get("host_network") for vm in specs)
+    return options | ({"policy": {"host_network": True}} if shares else {})
 
 
 def source_of(made: Container) -> Plain:

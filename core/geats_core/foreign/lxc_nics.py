@@ -47,8 +47,9 @@ TYPES: Mapping[str, NicType] = {
 }
 LXC_MODES: Mapping[NicType, str] = {NicType.MACVLAN: "private", NicType.IPVLAN: "l3"}  # by default
 IS_TYPE = ("type", "flags", "veth.mode", "l2proxy")  # what a type of geats says with it
+OF_HOST = "none"  # the type of what is no interface: the network of the host
 NO_TYPE = "geats has no NIC of the type"
-SHARED = "the guest is to have the network of the host: say host_network by hand, and no nics"
+SHARED = "the guest is to have the network of the host, beside NICs: take one of the two out"
 NO_KEY = "has no key: add it to the new VM's config by hand, where it stays"
 NO_ADDRESS = "has no key: say the address of the gateway, which liblxc takes from the bridge"
 OF_GEATS = "geats writes what is needed"
@@ -185,6 +186,11 @@ def names_of(last: Mapping[str, str]) -> dict[str, str]:
     return names
 
 
+def is_of_host(last: Mapping[str, str], names: Iterable[str]) -> bool:
+    """Whether the container has the network of the host, and nothing beside it."""
+    return [last.get(f"lxc.net.{number}.type") for number in names] == [OF_HOST]
+
+
 def put(nic: Plain, key: str, value: str) -> None:
     """Set it; or add it, to what there can be several of."""
     there = nic.get(key)
@@ -217,7 +223,7 @@ def wrong_nics(last: Mapping[str, str], numbers: Iterable[str]) -> Iterable[tupl
         words = words_of(last, number)
         if type_of(words) is None:
             kind = words["type"]
-            yield f"lxc.net.{number}.type", SHARED if kind == "none" else f"{NO_TYPE} {kind!r}"
+            yield f"lxc.net.{number}.type", SHARED if kind == OF_HOST else f"{NO_TYPE} {kind!r}"
 
 
 def nics_of(text: str, includes: Includes = NOTHING) -> tuple[ForeignNic, ...]:

@@ -291,9 +291,19 @@ def test_an_interface_that_is_no_nic_of_geats_is_wrong_and_never_another_network
     ]
     assert [str(each) for each in made.problems[:2]] == [
         "vms.old: lxc.net.1.type: geats has no NIC of the type 'tap'",
-        "vms.old: lxc.net.2.type: the guest is to have the network of the host: say"
-        " host_network by hand, and no nics",
+        "vms.old: lxc.net.2.type: the guest is to have the network of the host, beside NICs: take"
+        " one of the two out",
     ]
+
+
+def test_the_network_of_the_host_is_a_key() -> None:
+    shared = "lxc.net.3.type = none\nlxc.net.3.link = br1\n"
+    assert adopted(USUAL + shared).vm == {"privileged": True, "host_network": True}
+    assert kept(USUAL + shared) == []
+    made = import_lxc({FILE: ("old", USUAL + shared)}, HOST)
+    assert made.geats["policy"] == {"host_network": True}
+    to = {note.key: (note.to, note.why) for note in made.notes}
+    assert to["lxc.net.3.type"] == ("vms.old.host_network", "")
 
 
 OF_VLAN = "lxc.net.0.type = vlan\nlxc.net.0.link = br1\nlxc.net.0.vlan.id = 100\n"

@@ -355,9 +355,9 @@ def test_a_tree_that_cannot_be_a_volume_is_refused(
         ("lxc.cgroup2 =", "lxc.cgroup2: unsets all that geats writes: unset the single keys"),
         ("lxc.include = /gone.conf", "lxc.include: '/gone.conf' is not there, or cannot be read"),
         (
-            "lxc.net.0.type = none",
-            "lxc.net.0.type: the guest is to have the network of the host: say host_network by"
-            " hand, and no nics",
+            "lxc.net.0.type = none\nlxc.net.1.type = veth",
+            "lxc.net.0.type: the guest is to have the network of the host, beside NICs: take one of"
+            " the two out",
         ),
     ],
 )
