@@ -35,7 +35,7 @@ from geats_host.linux.mounts import fstype_of
 from geats_host.linux.subordinate_ids import subordinate_ids
 from geats_host.linux.unit_files import SERVICE
 from geats_host.observing import held_claims
-from geats_host.plugins.entry_points import pools_of
+from geats_host.plugins.entry_points import DEFAULT_DRIVERS, pools_of
 
 CLAIM = "salt-run geats.claim_running, on the Salt master"
 OWN_IDS = "give each an idmap of its own, if one may not reach files and processes of another"
@@ -57,7 +57,7 @@ def examine(raw: object, tree: HostFiles | None = None) -> tuple[Finding, ...]:
     tree = tree or HostFiles()
     return (
         *_registry(raw),
-        *looks(tree, _mounting(raw)),
+        *looks(tree, _mounting(raw), has_containers=_has_containers(raw)),
         _units(raw, tree),
         *_shared_ids(raw, tree),
         *_unclaimed(raw),
@@ -99,6 +99,12 @@ def _mounting(raw: object) -> tuple[Path, ...]:
     """Where geats mounts volumes, as far as the configuration can be read."""
     config = parse_config(raw).value_or(HostConfig())
     return Path(config.run_dir), Path(config.state_dir)
+
+
+def _has_containers(raw: object) -> bool:
+    """Whether the host can have some; also if the configuration cannot be read."""
+    drivers = parse_config(raw).value_or(HostConfig()).drivers or DEFAULT_DRIVERS
+    return any(plugin.type == DEFAULT_DRIVER for plugin in drivers.values())
 
 
 def _units(raw: object, tree: HostFiles) -> Finding:

@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from geats_host.drivers.lxc.kernel import apparmor
@@ -19,16 +19,13 @@ INSTANCES_PER_GUEST = 2  # of inotify, that systemd in a guest has open
 PTYS_PER_GUEST = 5  # its console, and four terminals (lxc.tty.max of common.conf)
 GUESTS = 500  # that should run at once
 CONTROLLERS = ("cpu", "memory", "pids")
-PROGRAMS = {  # what geats runs, and Debian's package that has it
+PROGRAMS_OF_CONTAINERS = {  # what geats runs, and Debian's package that has it
     "lxc-start": "lxc",
     "lxc-attach": "lxc",
     "newuidmap": "uidmap",
-    "tar": "tar",
-    "zstd": "zstd",
-    "xz": "xz-utils",
     "unsquashfs": "squashfs-tools",
-    "ip": "iproute2",
 }
+PROGRAMS = {"tar": "tar", "zstd": "zstd", "xz": "xz-utils", "ip": "iproute2"}
 INSTANCES, PTYS = "fs.inotify.max_user_instances", "kernel.pty.max"
 RESERVED_PTYS = 1024  # kernel.pty.reserve: those only the host's own /dev/pts may have
 LXCFS_FILE = "proc/uptime"
@@ -47,17 +44,21 @@ MEND_LXCFS = "restart lxcfs (systemctl restart lxcfs), and then the guests that 
 MAKE_SHARED = "run 'mount --make-rshared /' before anything else starts, as systemd does"
 
 
-def looks(tree: HostFiles, mounting: Iterable[Path]) -> Iterator[Finding]:
+def looks(
+    tree: HostFiles, mounting: Iterable[Path], *, has_containers: bool = True
+) -> Iterator[Finding]:
     """What was found in the files of a host, and on this one by trying; *mounting* are the folders
-    below which geats mounts.
+    below which geats mounts. A host of virtual machines alone needs nothing of containers.
     """
     yield _user()
-    yield _kernel()
+    yield _kernel() if has_containers else Finding("kernel", Health.WELL, platform.release())
     if not (tree.is_this_host and os.geteuid()):  # else it lacks them all
         yield from _capabilities(tree)
-    yield from (look(tree) for look in LOOKS)
+    if has_containers:
+        yield from (look(tree) for look in OF_CONTAINERS)
+    yield _own_name(tree)
     yield _mounts(tree, mounting)
-    yield from _programs()
+    yield from _programs((PROGRAMS_OF_CONTAINERS if has_containers else {}) | PROGRAMS)
 
 
 def _user() -> Finding:
@@ -224,8 +225,8 @@ def _kept_busy(found: str) -> Finding:
     return Finding("mounts", Health.WARNING, why, MAKE_SHARED)
 
 
-def _programs() -> Iterator[Finding]:
-    for program, package in PROGRAMS.items():
+def _programs(programs: Mapping[str, str]) -> Iterator[Finding]:
+    for program, package in programs.items():
         path = shutil.which(program)
         if path is None:
             fix = f"apt-get install {package}"
@@ -234,7 +235,7 @@ def _programs() -> Iterator[Finding]:
             yield Finding(program, Health.WELL, path)
 
 
-LOOKS = (
+OF_CONTAINERS = (
     _user_namespaces,
     _subordinate_ids,
     _cgroups,
@@ -242,5 +243,4 @@ LOOKS = (
     _ptys,
     _apparmor,
     _lxcfs,
-    _own_name,
 )

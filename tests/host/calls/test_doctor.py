@@ -54,6 +54,23 @@ def test_a_host_that_lacks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {each.health for each in examine(raw, tree(tmp_path / "root"))} == {Health.WELL}
 
 
+def test_a_host_of_virtual_machines_alone_needs_nothing_of_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {"tar", "zstd", "xz", "ip"}
+    monkeypatch.setattr(shutil, "which", lambda program: f"/bin/{program}" * (program in there))
+    monkeypatch.setattr(platform, "release", lambda: "5.10.0")
+    files = {"etc/hosts": HEALTHY["etc/hosts"], "proc/self/status": HEALTHY["proc/self/status"]}
+    files["proc/self/mountinfo"] = HEALTHY["proc/self/mountinfo"].splitlines()[0]
+    raw = memory_config(tmp_path) | {"vms": {}, "templates": {}}
+    at = tree(tmp_path / "root", files)
+    assert {each.health for each in examine(raw, at)} == {Health.WELL}
+    assert not {"lxcfs", "ptys", "lxc-start"} & {each.what for each in examine(raw, at)}
+    (tmp_path / "root/sys/fs/cgroup").mkdir(parents=True)
+    found = {each.what for each in examine(raw | {"drivers": {"lxc": {}, "qemu": {}}}, at)}
+    assert {"lxcfs", "ptys", "lxc-start"} <= found
+
+
 @pytest.mark.parametrize(
     ("what", "file", "text", "health", "words"),
     [
