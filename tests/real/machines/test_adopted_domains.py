@@ -191,6 +191,7 @@ OLD_BUSSES = """<domain type='qemu'>
   <name>{name}</name>
   <memory unit='MiB'>64</memory><vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <features><acpi/></features>
   <devices>
     <disk type='file' device='disk'>
       <driver name='qemu' type='raw'/><source file='{folder}/old.img'/>
