@@ -37,11 +37,13 @@ class Ended:
     """How a guest ended, and when: ``code`` is 0 if it was well, and None if nobody knows.
 
     A signal is a code from 129 on, as in a shell. A driver that ``can_tell`` nothing never knows.
+    A virtual machine has no code that means anything: ``how`` it ended is said in its place.
     """
 
     code: int | None = None
     at_s: int | None = None
     can_tell: bool = True
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ def powered_off(kept: Kept) -> Kept:
 
 def in_words(ended: Ended) -> str:
     """How it ended."""
+    if ended.how:
+        return ended.how
     return "ended" if ended.code is None else f"exited ({ended.code})"
 
 

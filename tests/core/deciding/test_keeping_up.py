@@ -97,6 +97,7 @@ def test_what_is_noted_is_read_back_and_a_broken_note_says_nothing() -> None:
 
 def test_how_it_ended_is_said() -> None:
     assert (in_words(FAILED), in_words(Ended())) == ("exited (3)", "ended")
+    assert in_words(Ended(code=1, how="crashed")) == "crashed"
 
 
 def test_one_whose_clock_was_set_back_does_not_wait_for_the_old_time() -> None:

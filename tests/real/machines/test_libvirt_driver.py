@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pycdlib
 import pytest
 
+from geats_core.deciding.keeping_up import Ended
 from geats_core.domains.embedding import read_domain
 from geats_core.planning.actions import SetDevices
 from geats_core.planning.goal import DataLoss, Goal, Target
@@ -569,3 +571,33 @@ def test_what_a_host_lacks_is_told(
     assert [each.what for each in away.trials() if each.fix] == ["libvirt"]
     lacking = open_qemu({"python": "/none"}, tmp_path)
     assert [each.what for each in lacking.trials()] == ["libvirt for Python"]
+
+
+def test_how_a_machine_ended_is_known(driver: LibvirtDriver, tmp_path: Path) -> None:
+    """Its QEMU was killed, or its kernel panicked: those are to come back."""
+    panic = {"hardware": {"xml": ["<devices><panic model='isa'/></devices>"]}}
+    opened = replace(driver, options=replace(driver.options, raw_xml=True))
+    want = machine("life", **panic)
+    assert want.name == NAME
+    assert opened.ended(NAME) == Ended(can_tell=False)
+    opened.define(want, places(want, tmp_path))
+    assert opened.ended(NAME) == Ended(can_tell=False)
+    opened.start(NAME)
+    os.kill(int(Path(f"/run/libvirt/qemu/{NAME}.pid").read_text()), signal.SIGKILL)
+    wait_until_off(opened)
+    assert opened.ended(NAME) == Ended(code=1, how="crashed")
+    opened.start(NAME)
+    virsh("qemu-monitor-command", "--hmp", NAME, "o/b 0x505 1")
+    wait_until_off(opened)
+    assert opened.ended(NAME) == Ended(code=1, how="crashed")
+    opened.start(NAME)
+    opened.stop(NAME)
+    assert opened.ended(NAME) == Ended(code=0, how="was powered off")
+
+
+def wait_until_off(driver: LibvirtDriver) -> None:
+    """For a minute at most."""
+    until = time.monotonic() + 60
+    while driver.observe(NAME)[NAME].power is not Power.STOPPED:
+        assert time.monotonic() < until
+        time.sleep(0.05)

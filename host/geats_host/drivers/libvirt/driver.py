@@ -25,7 +25,7 @@ from geats_core.domains.machine_keys import driver_facts
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.vm.spec import Limits, VMSpec
 from geats_host.drivers import Place, Trial, held, lock_marks, vm_files
-from geats_host.drivers.libvirt import definition, live, machines, trial
+from geats_host.drivers.libvirt import definition, live, machines, observed, trial
 from geats_host.drivers.libvirt.domains import HOLD
 from geats_host.drivers.libvirt.guests import console_log, quiescing
 from geats_host.drivers.libvirt.inside import Inside
@@ -35,6 +35,7 @@ from geats_host.errors import HostError
 from geats_host.linux.network import bridges
 
 if TYPE_CHECKING:
+    from geats_core.deciding.keeping_up import Ended
     from geats_core.planning.actions import SetDevices
 
 OF_LIBVIRT = ("snapshots", "checkpoints")  # made by libvirt, and not by a pool
@@ -130,6 +131,11 @@ class LibvirtDriver(Moving, Inside):
             return
         if not self._started(name, noted(self.daemon.xml(name))):
             raise HostError(f"{name} was not started: it was defined once more meanwhile")
+
+    def ended(self, name: str) -> "Ended":
+        """How it ended; libvirt knows that until it is itself started anew."""
+        said = self.have("ended", name)
+        return observed.ended(said["state"], said["reason"])
 
     def shutdown(self, name: str, timeout_s: int) -> str:
         """Ask its agent, or press the power button, again after a while; at last power off."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geats_core.domains.embedding import DomainSeen, noted, read_domain
 from geats_core.domains.live_devices import as_it_runs
@@ -11,6 +12,12 @@ from geats_core.vm.spec import VMSpec
 from geats_host.drivers import DriverSeen, held, lock_marks, vm_files
 from geats_host.drivers.libvirt import definition
 from geats_host.drivers.libvirt.options import Options
+from geats_host.lazy import later
+
+if TYPE_CHECKING:
+    from geats_core.deciding import keeping_up
+else:  # few VMs are kept up
+    keeping_up = later("geats_core.deciding.keeping_up")
 
 POWERS = {  # by the numbers of virDomainState
     0: Power.RUNNING,
@@ -22,6 +29,16 @@ POWERS = {  # by the numbers of virDomainState
     6: Power.STUCK,
     7: Power.FROZEN,
 }
+OFF = 5  # VIR_DOMAIN_SHUTOFF
+ENDINGS = {  # by the numbers of virDomainShutoffReason: the code, and how it ended
+    1: (0, "was shut down"),
+    2: (0, "was powered off"),
+    3: (1, "crashed"),  # QEMU was killed or ended, or the guest's kernel said that it panicked
+    4: (0, "moved to another host"),
+    5: (0, "was saved"),
+    6: (1, "could not be started"),
+}
+
 STARTING = (3, 11)  # VIR_DOMAIN_PAUSED, as it is about to run
 
 
@@ -84,3 +101,11 @@ def _power(domain: Mapping[str, object]) -> Power:
     if (state, domain["reason"]) == STARTING:
         return Power.RUNNING
     return POWERS.get(state, Power.RUNNING) if isinstance(state, int) else Power.RUNNING
+
+
+def ended(state: object, reason: object) -> "keeping_up.Ended":
+    """How a domain ended that is off; it cannot be told once libvirt was itself started anew."""
+    found = ENDINGS.get(reason) if state == OFF and isinstance(reason, int) else None
+    if found is None:
+        return keeping_up.Ended(can_tell=False)
+    return keeping_up.Ended(code=found[0], how=found[1])

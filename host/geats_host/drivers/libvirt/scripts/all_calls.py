@@ -74,6 +74,7 @@ def _knows_machine(host: Connection, request: Request) -> Answer:
 
 ACTIONS: Mapping[str, Callable[[Connection, Request], Answer]] = {
     "observe": seeing.observe,
+    "ended": seeing.ended,
     "text": seeing.text,
     "adopt": defining.adopt,
     "define": defining.define,

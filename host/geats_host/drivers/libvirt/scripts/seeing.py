@@ -24,6 +24,13 @@ def observe(host: Connection, request: Request) -> Answer:
     return answer
 
 
+def ended(host: Connection, request: Request) -> Answer:
+    """How a domain came to be off; nothing is known of one that is not there."""
+    domain = of_geats.found(host, request["name"])
+    state, reason = (None, None) if domain is None else domain.state()
+    return {"state": state, "reason": reason}
+
+
 def text(host: Connection, request: Request) -> Answer:
     """All that is known of a domain, whoever made it, and that goes with its definition."""
     domain = of_geats.found(host, request["name"])
