@@ -79,13 +79,23 @@ def plan_keep_up(host: Host) -> SavedPlan:
     return replace(made, plan=HostPlan(plans=plans, steps=steps, strays=made.plan.strays))
 
 
-def note_restarts(host: Host, planned: SavedPlan) -> None:
-    """Note what such a plan is about to start again, before it does: also if that fails."""
+def note_restarts(host: Host, planned: SavedPlan) -> frozenset[str]:
+    """Note what such a plan is about to start again, before it does: also if that fails.
+
+    If two look at the same time, as two beacons do, one of them notes it: else the wait would grow
+    twice for one restart. The answer is what this one noted.
+    """
+    mine: set[str] = set()
     starts = {step.vm for step in planned.plan.steps if isinstance(step.action, Start)}
+    known = kept_up.noted(host.registry)
     for name, each in fallen(host, host.observe_all()).items():
-        if name in starts and each.due:
-            now = replace(each.due.kept, started_s=int(time.time()))
-            kept_up.note(host.registry, name, now)
+        now_s = int(time.time())
+        if name not in starts or each.due is None or each.due.left_s(now_s):
+            continue
+        if kept_up.noted(host.registry).get(name) == known.get(name):
+            kept_up.note(host.registry, name, replace(each.due.kept, started_s=now_s))
+            mine.add(name)
+    return frozenset(mine)
 
 
 def _with_reasons(steps: Iterable[Step], down: Mapping[str, Fallen]) -> tuple[Step, ...]:
@@ -126,8 +136,10 @@ def keep_up(host: Host, *, only_look: bool = False) -> list[dict[str, str]]:
     told = {step.vm: step.reason for step in made.plan.steps if isinstance(step.action, Start)}
     failed = {name: "; ".join(map(str, why)) for name, why in made.refused.items()}
     if told and not only_look:
-        note_restarts(host, made)
-        failed |= _failures(host, made, told)
+        if not note_restarts(host, made):
+            told = {}  # somebody else is about to start them
+        else:
+            failed |= _failures(host, made, told)
     started = [{"vm": name, "why": why} for name, why in told.items() if name not in failed]
     return [*started, *({"vm": name, "error": why} for name, why in failed.items())]
 

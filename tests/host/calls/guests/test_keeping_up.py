@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from geats_core.deciding.keeping_up import Kept
 from geats_core.planning.actions import describe
 from geats_host.calls import copies, inventory, lifecycle
 from geats_host.calls.guests import keeping_up
@@ -76,6 +77,18 @@ def test_what_ends_again_soon_waits_for_longer(host: Host) -> None:
     assert str(said).startswith("exited (3), restarts in 6")
     assert keeping_up.keep_up(host) == []
     assert power(host) == "stopped"
+
+
+def test_two_that_look_at_once_count_one_restart(host: Host) -> None:
+    """As two beacons do: the second has its plan before the first has noted anything."""
+    kept_up.note(host.registry, "web01", Kept(started_s=int(time.time()) - 60, times=2))
+    ends(host)
+    first, second = keeping_up.plan_keep_up(host), keeping_up.plan_keep_up(host)
+    assert keeping_up.note_restarts(host, first) == {"web01"}
+    assert keeping_up.note_restarts(host, second) == frozenset()
+    noted = kept_up.noted(host.registry)["web01"]
+    assert (noted.times, noted.restarts, noted.again) == (3, 1, True)
+    assert keeping_up.keep_up(host) == []
 
 
 def test_what_ended_well_or_was_powered_off_or_says_nothing_stays_off(host: Host) -> None:
