@@ -303,6 +303,8 @@ class OfOneGuest(StrEnum):
     HOSTNAME = "hostname"
     MINION_KEYS = "minion-keys"
     METADATA = "metadata"
+    CLOUD_INIT = "cloud-init"
+    DHCP_LEASES = "dhcp-leases"
 
 
 @dataclass(frozen=True, slots=True)

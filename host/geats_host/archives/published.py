@@ -17,11 +17,22 @@ from geats_host.linux import qemu_img
 TREE, DISK = "tar.zst", "qcow2"
 ID = "etc/machine-id"
 FILES: Mapping[OfOneGuest, tuple[str, ...]] = {
-    OfOneGuest.MACHINE_ID: ("./etc/machine-id", "./var/lib/dbus/machine-id"),
+    OfOneGuest.MACHINE_ID: (  # and what systemd says is to differ as well: see Building Images
+        *("./etc/machine-id", "./var/lib/dbus/machine-id"),
+        *("./var/lib/systemd/random-seed", "./var/lib/systemd/credential.secret"),
+    ),
     OfOneGuest.SSH_HOST_KEYS: ("./etc/ssh/ssh_host_*",),
     OfOneGuest.HOSTNAME: ("./etc/hostname",),
     OfOneGuest.MINION_KEYS: ("./etc/salt/pki/minion/*",),
     OfOneGuest.METADATA: (f"./{FIRSTBOOT}", f"./{CONF}"),  # which may have secrets
+    OfOneGuest.CLOUD_INIT: (  # what `cloud-init clean --logs --seed` removes, but for scripts
+        *("./var/lib/cloud/instance", "./var/lib/cloud/instances/*", "./var/lib/cloud/data/*"),
+        *("./var/lib/cloud/sem/*", "./var/lib/cloud/seed/*", "./var/log/cloud-init*.log"),
+    ),
+    OfOneGuest.DHCP_LEASES: (  # of dhclient, dhcpcd and NetworkManager, and by what they are known
+        *("./var/lib/dhcp/*", "./var/lib/dhclient/*", "./var/lib/dhcpcd/*"),
+        *("./var/lib/NetworkManager/*.lease", "./var/lib/NetworkManager/secret_key"),
+    ),
 }
 
 

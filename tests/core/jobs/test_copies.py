@@ -143,18 +143,19 @@ def test_what_is_no_whole_vm_is_not_exported() -> None:
 def test_a_tree_is_published_without_what_is_of_one_guest() -> None:
     off, facts = at(Target.STOPPED, vm()), HostFacts()
     file, asked = "publish web as /t.tar.zst", "because a template was asked for"
-    all_of_it = "without machine-id, ssh-host-keys, hostname, minion-keys, metadata"
+    words = "machine-id, ssh-host-keys, hostname, minion-keys, metadata, cloud-init, dhcp-leases"
+    all_of_it = f"without {words}"
 
     assert lines(plan_publish("web", "/t.tar.zst", off, facts)) == [
         f"1. {file}, {all_of_it} {asked}"
     ]
     keep = (OfOneGuest.HOSTNAME, OfOneGuest.MACHINE_ID)
     assert lines(plan_publish("web", "/t.tar.zst", off, facts, keep)) == [
-        f"1. {file}, without ssh-host-keys, minion-keys, metadata {asked}, with its machine-id,"
-        " hostname"
+        f"1. {file}, without ssh-host-keys, minion-keys, metadata, cloud-init, dhcp-leases {asked},"
+        " with its machine-id, hostname"
     ]
     assert lines(plan_publish("web", "/t.tar.zst", off, facts, list(OfOneGuest))) == [
-        f"1. {file} {asked}, with its machine-id, ssh-host-keys, hostname, minion-keys, metadata"
+        f"1. {file} {asked}, with its {words}"
     ]
     able = HostFacts(pools={"fast": PoolFacts(snapshots=True, clones=True)})
     made = plan_publish("web", "/t.tar.zst", at(Target.RUNNING, vm()), able)
@@ -173,7 +174,7 @@ def test_a_disk_is_published_as_it_is() -> None:
 
     assert lines(plan_publish("web", "/t.qcow2", off, disks)) == [
         "1. publish web as /t.qcow2 because a template was asked for, with its machine-id,"
-        " ssh-host-keys, hostname, minion-keys, metadata"
+        " ssh-host-keys, hostname, minion-keys, metadata, cloud-init, dhcp-leases"
     ]
     assert lines(plan_publish("web", "/t.qcow2", off, disks, [])) == [
         "web.keep: no disk of a guest is opened: what it has is kept; clean it in the guest"

@@ -543,6 +543,16 @@ def test_a_note_that_somebody_broke_is_of_no_lines(host: Host, text: str) -> Non
     assert host.observe("web01").by_hand == ()
 
 
+STATE = (
+    "var/lib/cloud/instances/i-1/user-data.txt",
+    "var/lib/cloud/seed/nocloud/user-data",
+    "var/lib/cloud/data/instance-id",
+    "var/lib/dhcp/dhclient.eth0.leases",
+    "var/lib/NetworkManager/internal-1-eth0.lease",
+    "var/lib/systemd/random-seed",
+)
+
+
 def publish(host: Host, path: Path, keep: object = None) -> dict[str, object]:
     planned = publishing.publish(host, "web01", f"{path}", keep)
     copies.apply_to_file(host, planned, publishing.file_of(planned)).unwrap()
@@ -554,7 +564,8 @@ def with_secrets(host: Host) -> Path:
     root = tree(host, "web01", "root")
     of_guest = ("etc/ssh/ssh_host_ed25519_key", "etc/salt/pki/minion/minion.pem", "etc/hostname")
     told = "etc/salt/minion.d/99-geats.conf"
-    for name in (*of_guest, told, "etc/ssh/sshd_config", "etc/firstboot.config", "srv/page"):
+    others = ("etc/ssh/sshd_config", "etc/firstboot.config", "srv/page")
+    for name in (*of_guest, *STATE, told, *others):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "etc/machine-id").write_text("a" * 32)
@@ -585,6 +596,8 @@ def test_a_container_becomes_a_template_without_what_is_of_one_guest(
         "etc/ssh/sshd_config",
     }
     assert not (made / "etc/ssh/ssh_host_ed25519_key").exists()
+    assert [name for name in STATE if (made / name).exists()] == []
+    assert (made / "var/lib/cloud/seed").is_dir()
     assert (made / "etc/machine-id").read_text() == ""
     assert (made / "etc/machine-id").stat().st_uid == made.stat().st_uid
     assert (made / "etc/hostname").read_text() == "web01\n"
@@ -595,6 +608,7 @@ def test_what_is_kept_stays_in_the_tarball(host: Host, with_secrets: Path, tmp_p
     argv = ["tar", "--zstd", "--list", "--file", f"{tmp_path}/web.tar.zst"]
     names = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.split()
     assert {"./etc/ssh/ssh_host_ed25519_key", "./etc/machine-id"} < {*names}
+    assert [name for name in STATE if f"./{name}" in names] == [STATE[-1]]  # with the machine-id
     left = ["./etc/hostname", "./etc/firstboot.config", "./etc/salt/pki/minion/minion.pem"]
     left.append("./etc/salt/minion.d/99-geats.conf")
     assert [each for each in left if each in names] == []
