@@ -27,6 +27,7 @@ from geats_host.errors import Refused
 Row: TypeAlias = Mapping[str, object]
 FORMATS = ("table", "csv", "json", "yaml")
 GAP = "  "
+CHANGED = ("old", "new")  # columns of what changes, where there is nothing else to tell it by
 COLOURS = {"running": "green", "frozen": "cyan", "held": "yellow", "stuck": "red"}
 
 
@@ -156,7 +157,7 @@ def changed_rows(told: Mapping[str, Mapping[str, object]]) -> Iterator[Row]:
     for name, changed in told.items():
         for field, both in changed.items():
             if isinstance(both, Mapping):
-                yield {"VM": name, "field": field, "old": both["old"], "new": both["new"]}
+                yield {"VM": name, "field": field, **{key: both[key] for key in CHANGED}}
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Row], *, whole: bool = False) -> None:
@@ -200,6 +201,8 @@ def word_of(key: str, value: object) -> str:
             return for_people(value)
         case None:
             return "–"
+        case list() | tuple() | Mapping() if not value and key in CHANGED:
+            return "none"  # which was said, and is no default
         case list() | tuple():
             return ", ".join(word_of("", each) for each in value) or "–"
         case Mapping():

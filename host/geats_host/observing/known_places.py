@@ -61,6 +61,16 @@ class Place:
         said = json.dumps(self.options, sort_keys=True)
         return f"with state_dir: {self.state_dir} and drivers: {{{self.driver}: {said}}}"
 
+    def beside(self, other: "Place") -> str:
+        """The same, as far as it differs from *other*; an option that is only there is null."""
+        keys = sorted({*self.options, *other.options})
+        mine, theirs = ({key: each.options.get(key) for key in keys} for each in (self, other))
+        differing = {key: mine[key] for key in keys if mine[key] != theirs[key]}
+        said = [f"state_dir: {self.state_dir}"] if self.state_dir != other.state_dir else []
+        if differing:
+            said.append(f"drivers: {{{self.driver}: {json.dumps(differing)}}}")
+        return f"with {' and '.join(said)}"
+
 
 @dataclass(frozen=True, slots=True)
 class PoolPlace:

@@ -85,8 +85,10 @@ class Places:
         for place in self._of_drivers():
             if others := known_places.moved_from(place, known):
                 left = {name for each in others for name in self._only_in(each)}
-                was = " and ".join(map(str, others))
-                yield Moved(f"{DRIVERS}.{place.driver}", was, f"{place}", tuple(sorted(left)))
+                was, now = " and ".join(map(str, others)), f"{place}"
+                if len(others) == 1:
+                    was, now = others[0].beside(place), place.beside(others[0])
+                yield Moved(f"{DRIVERS}.{place.driver}", was, now, tuple(sorted(left)))
 
     def _only_in(self, place: Place) -> frozenset[str]:
         """The VMs that are run, or recorded, there and not here."""

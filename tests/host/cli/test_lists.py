@@ -194,3 +194,14 @@ def test_a_vm_whose_use_is_not_known_is_listed(
 
     monkeypatch.setattr(MemoryDriver, "info", info)
     assert running("list", "web*")[1].splitlines() == [HEAD, WEB]
+
+
+def test_what_becomes_an_empty_list_differs_from_what_nobody_said() -> None:
+    (row,) = lists.changed_rows({"web01": {"includes": {"old": [], "new": None}}})
+    assert [lists.word_of(key, value) for key, value in row.items()] == [
+        "web01",
+        "includes",
+        "none",
+        "–",
+    ]
+    assert lists.word_of("addresses", []) == "–"

@@ -198,3 +198,11 @@ def test_a_host_that_is_to_remember_nothing_does_not(
     for host in (memory_host(tmp_path), lost(tmp_path)):
         run(host, "web01")
     assert not file.parent.exists()
+
+
+def test_a_place_is_described_by_what_differs() -> None:
+    old = known_places.Place("/a", "lxc", {"path": "/srv/lxc", "python": "python3"})
+    new = known_places.Place("/a", "lxc", {"path": "/srv/vms", "python": "python3", "prefix": 1})
+    assert new.beside(old) == 'with drivers: {lxc: {"path": "/srv/vms", "prefix": 1}}'
+    assert old.beside(new) == 'with drivers: {lxc: {"path": "/srv/lxc", "prefix": null}}'
+    assert known_places.Place("/b", "lxc", old.options).beside(old) == "with state_dir: /b"
