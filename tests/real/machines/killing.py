@@ -1,23 +1,19 @@
 """geats, as its command line, but for a kill -9 at one of its calls of libvirt.
 
 ``python -m tests.real.machines.killing [VICTIM CALL WHEN] -- WORDS``: the first time that CALL is
-asked of the daemon, VICTIM (geats, libvirtd, QEMU) is killed ``before``, ``during`` or ``after``.
+asked of the daemon, VICTIM (geats, libvirtd, QEMU) is killed ``before`` or ``after`` it.
 """
 
 import os
 import signal
 import sys
-import time
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from geats_host.cli.main import main
 from geats_host.drivers.libvirt.daemon import Daemon
 from tests.real.machines.libvirt_daemon import pid_of
 from tests.real.machines.two_hosts import restart_daemon
-
-DURING_S = float(os.environ.get("GEATS_TEST_DURING", "0.3"))
 
 
 def kill(victim: str, folder: Path) -> None:
@@ -37,18 +33,12 @@ def kill_at(folder: Path, victim: str, call: str, when: str) -> None:
     """Do it the first time that this is asked."""
     asked, left = Daemon.ask, [1]
 
-    def soon() -> None:
-        time.sleep(DURING_S)
-        kill(victim, folder)
-
     def ask(self: Daemon, do: str, name: str | None, **more: Any) -> dict[str, object]:
         if do != call or not left:
             return asked(self, do, name, **more)
         left.clear()
         if when == "before":
             kill(victim, folder)
-        if when == "during":
-            Thread(target=soon).start()  # geats may end before it does: the daemon must be started
         answer = asked(self, do, name, **more)
         if when == "after":
             kill(victim, folder)

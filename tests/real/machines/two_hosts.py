@@ -6,13 +6,14 @@ command on the other host.
 """
 
 import os
+import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,13 +64,14 @@ class OneHost:
     folder: Path
     process: "subprocess.Popen[bytes]"
     vms: dict[str, object] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)  # more of those of its driver
 
     @property
     def config(self) -> Path:
         """Its configuration, as it is now."""
         raw = {
             **{"state_dir": f"{self.folder}/state", "run_dir": f"{self.folder}/run"},
-            "drivers": {"qemu": {"settle": 0.1, "raw_xml": True}},
+            "drivers": {"qemu": {"settle": 0.1, "raw_xml": True, **self.options}},
             "pools": {
                 "default": {"type": "sparsefile", "path": f"{self.folder}/pool"},
                 "shared": {
@@ -86,10 +88,15 @@ class OneHost:
 
     def run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         """What a program does there."""
+        argv, env = self.inside(*argv)
+        return subprocess.run(argv, capture_output=True, text=True, env=env, timeout=300)
+
+    def inside(self, *argv: str) -> "tuple[tuple[str, ...], Mapping[str, str]]":
+        """How a program is run there, and in which environment."""
         enter = ("nsenter", "-t", f"{self.process.pid}", "-m", "-u")
         paths = f"{self.folder}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": paths, "PYTHONPATH": os.pathsep.join(sys.path)}
-        return subprocess.run([*enter, *argv], capture_output=True, text=True, env=env, timeout=300)
+        return (*enter, *argv), env
 
     def geats(self, *words: str, killing: tuple[str, ...] = ()) -> str:
         """What geats does there, by its command line; *killing* is for ``killing``."""
@@ -108,6 +115,27 @@ class OneHost:
         files = [*self.folder.glob("pool/geats-test-*"), *self.folder.glob("state/libvirt/qemu/*")]
         return [*domains, *room, *map(str, files)]
 
+    def sent_bytes(self, of: str) -> int:
+        """How much of the VM was sent, of its ``disk`` or of its ``memory``."""
+        said = self.run("virsh", "--quiet", "domjobinfo", "--rawstats", NAME).stdout
+        found = re.search(rf"^{of}_processed: *(\d+)$", said, re.MULTILINE)
+        return int(found[1]) if found else 0
+
+    def kill(self, victim: str) -> None:
+        """kill -9 of its libvirtd, which is started again, or of its QEMU."""
+        program = "import sys; from pathlib import Path; from tests.real.machines import killing"
+        words = f"{program}; killing.kill(sys.argv[1], Path(sys.argv[2]))"
+        done = self.run(sys.executable, "-c", words, victim, f"{self.folder}")
+        assert done.returncode == 0, done.stderr
+
+    def clear(self) -> None:
+        """Whatever a test that failed left, nobody declares, and is taken away."""
+        self.vms, self.options = {}, {}
+        for words in (("stop", NAME), ("deprovision", NAME)):
+            self.run(*self.command(), *words)
+        self.run("virsh", "destroy", NAME)
+        self.run("virsh", "undefine", NAME)
+
     def power(self) -> str:
         """Of the domain, as libvirt sees it; empty if there is none."""
         return self.run("virsh", "--quiet", "domstate", NAME).stdout.strip()
@@ -124,9 +152,31 @@ class TwoHosts:
         self, *words: str, there: tuple[str, ...] = (), here: tuple[str, ...] = ()
     ) -> "subprocess.CompletedProcess[str]":
         """Have it fetched; what is killed *there* and *here* is as for ``killing``."""
-        command = shlex.join([*self.a.command(*there), "send"])
-        url = f"{URL}?command={command.replace(' ', '+')}"
-        return self.b.run(*self.b.command(*here), "fetch", url, *words)
+        return self.b.run(*self.b.command(*here), "fetch", self._url(*there), *words)
+
+    @contextmanager
+    def fetching(self, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
+        """It is fetched; what is done meanwhile begins at once."""
+        argv, env = self.b.inside(*self.b.command(), "fetch", self._url(), *words)
+        with subprocess.Popen(argv, env=env) as process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
+
+    def sending(self) -> int:
+        """The pid of the geats that sends it."""
+        for each in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                argv = each.read_text().split("\0")
+                if argv[0] == sys.executable and argv[-2:] == ["send", ""]:
+                    return int(each.parent.name)
+        raise AssertionError("nobody sends it")
+
+    def _url(self, *killing: str) -> str:
+        command = shlex.join([*self.a.command(*killing), "send"])
+        return f"{URL}?command={command.replace(' ', '+')}"
 
 
 @contextmanager

@@ -83,7 +83,8 @@ class Moving(Defining):
         room = live.room_of(name)
         sockets = {each: f"{room / each}" for each in (live.DAEMON, live.MEMORY, live.DISKS)}
         stays = " ".join(along)
-        self.have("send", name, within_s=LONGEST_MOVE_S, along=stays, **there, **sockets)
+        how = {"along": stays, "bandwidth": self.options.bandwidth_mib}
+        self.have("send", name, within_s=LONGEST_MOVE_S, **how, **there, **sockets)
 
     def was_sent(self, name: str) -> bool | None:
         """Whether libvirt says so; it forgets why a domain is off if it is restarted."""

@@ -10,11 +10,14 @@ from returns.result import Failure, Success
 from geats_core.domains.flavours import FLAVOURS
 from geats_core.domains.host_parts import USB, pci_address, usb_device
 from geats_core.reading import fields
-from geats_core.reading.checked import Checked
+from geats_core.reading.checked import Checked, problem, shown
 from geats_core.reading.fields import Reader, each
+from geats_core.reading.sizes import parse_size
 from geats_host.drivers import options as driver_options
 from geats_host.drivers.binding import AUTO
 from geats_host.errors import Refused
+
+MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,7 @@ class Options:
     ``media`` are the directories that the file of a cdrom must be in. ``raw_xml``: a VM may have
     elements of its own in ``hardware.xml``, which can give it anything of the host. ``devices`` are
     those of the host that VMs may get, by their PCI addresses, or by vendor and product on USB.
+    A VM that moves as it runs is sent with ``bandwidth_mib`` MiB a second, at most; 0: no limit.
     """
 
     kind: str
@@ -35,6 +39,7 @@ class Options:
     media: tuple[str, ...] = ()
     raw_xml: bool = False
     devices: tuple[str, ...] = ()
+    bandwidth_mib: int = 0
 
     @property
     def folder(self) -> Path:
@@ -80,6 +85,7 @@ def read_options(kind: str, options: Mapping[object, object], state_dir: Path) -
             media=read.take("media", each(fields.bind_source), ()),
             raw_xml=read.take("raw_xml", fields.boolean, False),
             devices=read.take("devices", each(_device), ()),
+            bandwidth_mib=read.take("bandwidth", _mebibytes, 0),
         )
     )
     match checked:
@@ -93,3 +99,14 @@ def _device(path: str, raw: object) -> Checked[str]:
     """A PCI address, or vendor and product on USB."""
     is_usb = isinstance(raw, str) and USB.fullmatch(raw)
     return usb_device(path, raw) if is_usb else pci_address(path, raw)
+
+
+def _mebibytes(path: str, raw: object) -> Checked[int]:
+    """A size in whole MiB, which is what libvirt counts in."""
+    match parse_size(path, raw):
+        case Success(size) if size % MIB:
+            return problem(path, f"must be whole MiB a second, such as 100MiB, got {shown(raw)}")
+        case Success(size):
+            return Success(size // MIB)
+        case failure:
+            return failure

@@ -47,7 +47,7 @@ def texts(domain: Domain) -> dict[str, object]:
     }
 
 
-def send(domain: Domain, request: Mapping[str, str]) -> None:
+def send(domain: Domain, request: Mapping[str, Any]) -> None:
     """Send it to where it is to be as the texts say; what is sent already is given up first."""
     with suppress(libvirt.libvirtError):  # there is nothing to be given up
         domain.abortJob()
@@ -62,6 +62,8 @@ def send(domain: Domain, request: Mapping[str, str]) -> None:
     copied = _copied(domain, along)
     if along:
         flags |= LEAVING
+    if request["bandwidth"]:
+        parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = request["bandwidth"]
     if copied:
         flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
         parameters[libvirt.VIR_MIGRATE_PARAM_DISKS_URI] = f"unix://{request['disks']}"
