@@ -6,8 +6,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from geats_host.errors import HostError
@@ -35,20 +35,36 @@ class _OpenHow(ctypes.Structure):
 
 
 def write_guest_files(
-    rootfs: Path, files: Mapping[str, str], *, mode: int = 0o644, owner: int = 0
+    rootfs: Path,
+    files: Mapping[str, str],
+    *,
+    mode: int = 0o644,
+    owner: int = 0,
+    private: Container[str] = (),
 ) -> None:
     """Write each file of *files* (by its path relative to *rootfs*) whole.
 
-    *owner* is the id of the guest's root, user and group, as the tree shows it to the host.
+    *owner* is the id of the guest's root, user and group, as the tree shows it to the host. What is
+    *private*, only that one may read. All are durable once this returns; until then, each is the
+    old one or the new one.
 
     Symbolic links on the way lead where they lead for the guest, within *rootfs*. Missing parent
     directories are made. Whatever the last name was, a link or a FIFO too, is replaced; a directory
     is not: ``HostError``.
     """
-    with _open_root(rootfs) as root:
+    with _open_root(rootfs) as root, ExitStack() as stack:
+        changed: dict[tuple[int, int], int] = {}  # each directory once, however many files it has
         for path, content in files.items():
             with _host_errors(rootfs, path):
-                _write(root, _names(path), content.encode(errors="surrogateescape"), mode, owner)
+                *folders, name = _names(path)
+                parent = stack.enter_context(closing(_open_parent(root, folders, owner)))
+                text = content.encode(errors="surrogateescape")
+                _put(parent, name, text, 0o600 if path in private else mode, owner, owner)
+                seen = os.fstat(parent)
+                changed[seen.st_dev, seen.st_ino] = parent
+        with _host_errors(rootfs, "."):
+            for parent in changed.values():
+                os.fsync(parent)
 
 
 def rewrite_guest_file(rootfs: Path, path: str, content: str, *, owner: int) -> None:
@@ -176,13 +192,14 @@ def openat2(root: int, path: str, flags: int, resolve: int = 0) -> int:
     return found
 
 
-def _write(root: int, names: list[str], content: bytes, mode: int, owner: int) -> None:
-    with closing(_open_parent(root, names[:-1], owner)) as parent:
-        put_file(parent, names[-1], content, mode, owner, owner)
-
-
 def put_file(parent: int, name: str, content: bytes, mode: int, uid: int, gid: int) -> None:
-    """Write a file whole in the open directory *parent*; raises OSError."""
+    """Write a file whole in the open directory *parent*, durably; raises OSError."""
+    _put(parent, name, content, mode, uid, gid)
+    os.fsync(parent)
+
+
+def _put(parent: int, name: str, content: bytes, mode: int, uid: int, gid: int) -> None:
+    """The same, but that a power cut may bring the old one back until *parent* is synced."""
     for left in filter(TEMPORARY.fullmatch, os.listdir(parent)):  # by a write that was interrupted
         with suppress(OSError):  # the guest may have made anything of that name
             os.unlink(left, dir_fd=parent)
@@ -201,7 +218,6 @@ def put_file(parent: int, name: str, content: bytes, mode: int, uid: int, gid: i
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=parent)
         raise
-    os.fsync(parent)
 
 
 def _open_parent(root: int, names: list[str], owner: int) -> int:

@@ -59,23 +59,24 @@ def _seed_guest(rootfs: Path, spec: VMSpec, *, owner: int) -> None:
 def configure_guest(rootfs: Path, spec: VMSpec, *, owner: int, new: bool) -> tuple[str, ...]:
     """Write them; *owner* is the id of the guest's root, and a *new* guest is no copy of a VM.
 
-    The hostname is written after what is found by the old one: an interrupted run can be repeated.
+    The hostname is written once what is found by the old one is durable: an interrupted run can be
+    repeated.
     The answer says what is left out, and why.
     """
     was = (read_guest_file(rootfs, HOSTNAME) or "").strip()
     found = {path: text for path in NAMING if (text := read_guest_file(rootfs, path)) is not None}
-    for path, text in guest_names(found, was, spec, new=new).items():
-        if path != HOSTS or is_guest_file(rootfs, path) or not is_there(rootfs, path):
-            write_guest_files(rootfs, {path: text}, owner=owner)
+    names = dict(guest_names(found, was, spec, new=new))
+    if HOSTS in names and is_there(rootfs, HOSTS) and not is_guest_file(rootfs, HOSTS):
+        del names[HOSTS]
+    write_guest_files(rootfs, names, owner=owner)
     if spec.guest_network is not Manager.NONE and spec.nics:
         _tell_manager(rootfs, spec, owner=owner)
     if spec.timezone:
         guest_accounts.set_timezone(rootfs, spec.timezone, owner=owner)
     left = guest_accounts.configure_accounts(rootfs, spec, owner=owner)
     guest_minion.configure_minion(rootfs, spec, owner=owner, new=new)
-    for path, text in guest_files(spec).items():
-        mode = 0o600 if path == FIRSTBOOT else 0o644  # it may contain secrets
-        write_guest_files(rootfs, {path: text}, mode=mode, owner=owner)
+    files = guest_files(spec)
+    write_guest_files(rootfs, files, owner=owner, private=(FIRSTBOOT,))  # it may contain secrets
     return left
 
 

@@ -51,6 +51,7 @@ from geats_host.storage.marks import (
     check_readable,
     note_locked,
     out_of_reach,
+    put_marks,
     read_marks,
     write_marks,
     write_marks_if_there_is_room,
@@ -217,10 +218,13 @@ class DirectoryPool:
             make_directory(ROOTFS, at, mode=0o755)
 
     def activate(self, volume: VolumeId) -> None:
-        """Remember that it is in use; a directory needs no more."""
+        """Remember that it is in use; a directory needs no more.
+
+        A power cut may bring the old marks back: after it, nothing is in use.
+        """
         with self.opened(volume) as at:
             check_tree(at)
-            write_marks(at, replace(seen_at(at, volume), active=True))
+            put_marks(at, replace(seen_at(at, volume), active=True))
 
     def deactivate(self, volume: VolumeId) -> None:
         """Remember that it is not in use; a volume that is not there is not in use either."""

@@ -119,7 +119,13 @@ def snapshot_of(name: str, raw: object) -> SnapshotSeen | None:
 
 
 def write_marks(at: int, seen: VolumeSeen) -> None:
-    """Replace the marks whole: an interruption leaves the old ones or the new ones."""
+    """Replace the marks whole, durably: an interruption leaves the old ones or the new ones."""
+    put_marks(at, seen)
+    os.fsync(at)
+
+
+def put_marks(at: int, seen: VolumeSeen) -> None:
+    """The same, but that a power cut may bring the old ones back until the directory is synced."""
     check_readable(seen)
     text = json.dumps(
         {
@@ -140,7 +146,7 @@ def write_marks(at: int, seen: VolumeSeen) -> None:
             },
         }
     )
-    replace_file(at, MARKS, text)
+    put_file(at, MARKS, text)
 
 
 def write_marks_if_there_is_room(at: int, seen: VolumeSeen) -> None:

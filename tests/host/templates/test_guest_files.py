@@ -1,6 +1,7 @@
 """Files are written into a guest's tree, and a hostile guest leads them nowhere else."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,33 @@ def test_only_a_regular_file_within_the_guest_counts(target: Path, victim: Path)
         for path in ("etc/file", "etc/link", "etc", "no", "no/no", "etc/file/x", "host/etc/passwd")
     }
     assert found == {path: path == "etc/file" for path in found}
+
+
+def test_each_directory_is_synced_once_after_all_of_its_files(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content before its name, and all names of a directory together."""
+    done: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def synced(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        place = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        done.append(f"sync {place}" if is_folder else "sync a file")
+        fsync(descriptor)
+
+    def renamed(old: str, new: str, **at: int) -> None:
+        done.append(new)
+        rename(old, new, **at)
+
+    (target / "etc").mkdir(exist_ok=True)
+    (target / "opt").mkdir(exist_ok=True)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+
+    write_guest_files(target, {"etc/a": "1", "opt/b": "2", "etc/c": "3"}, private=("etc/c",))
+
+    files = ["a", "b", "c"]
+    assert done[:6] == [each for name in files for each in ("sync a file", name)]
+    assert sorted(done[6:]) == ["sync etc", "sync opt"]
+    assert [stat.S_IMODE((target / "etc" / name).stat().st_mode) for name in "ac"] == [0o644, 0o600]
