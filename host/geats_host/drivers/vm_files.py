@@ -11,7 +11,7 @@ from geats_host.errors import HostError
 
 SUM_LINE = "# geats-sha256: "
 NO_PLAIN_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # there, or at all
-LARGEST = 1 << 20  # bytes; a definition has a few thousand
+USUAL, LARGEST = 1 << 15, 1 << 20  # bytes; a definition has a few thousand
 
 
 @contextmanager
@@ -75,7 +75,9 @@ def read(folder: Path, file: str) -> str | None:
         os.close(descriptor)
         return None
     with os.fdopen(descriptor, "rb") as opened:
-        held = opened.read(LARGEST + 1)
+        held = opened.read(USUAL)  # to make room for the largest takes longer than to read most
+        if len(held) == USUAL:
+            held += opened.read(LARGEST + 1 - USUAL)
     return held.decode(errors="replace") if len(held) <= LARGEST else None
 
 
