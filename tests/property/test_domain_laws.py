@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from geats_core import Goal, HostFacts, Target, follow, plan
 from geats_core.containers.guest_networks import Manager
 from geats_core.containers.programs import Program
 from geats_core.domains.domain_devices import DomainFacts, Source
@@ -17,12 +18,16 @@ from geats_core.domains.domain_import import import_libvirt
 from geats_core.domains.domain_xml import domain_xml
 from geats_core.domains.elements import parsed, text_of
 from geats_core.domains.embedding import read_domain, seal_of
-from geats_core.domains.machine_keys import KEYS, problems, read_machine
+from geats_core.domains.live_devices import Doing, as_it_runs, device_steps
+from geats_core.domains.machine_keys import KEYS, driver_facts, problems, read_machine
 from geats_core.domains.seed import CLOUD_CONFIG, seed_files
+from geats_core.planning.actions import SetDevices
+from geats_core.planning.spec_changes import changes
 from geats_core.reading.schemas import Schema
 from geats_core.vm.hardware import read_hardware
+from geats_core.vm.observation import Observation
 from geats_core.vm.parse import parse_vm
-from geats_core.vm.spec import Bind, Limits, Nic, VMSpec
+from geats_core.vm.spec import Bind, Limits, Nic, VMSpec, Volume
 from tests.property.strategies import specs
 
 BY_HAND = (
@@ -281,3 +286,68 @@ def test_each_element_of_any_domain_leaves_a_note(
         empty = not (element.text or element.attrib or len(element))
         holds = element.tag in ("devices", "os", "cpu", "domain")
         assert empty or holds or element.tag in told
+
+
+macs = st.sampled_from([f"02:00:00:00:00:0{at}" for at in range(1, 4)])
+cards = st.fixed_dictionaries(
+    {"link": st.booleans()},
+    optional={key: st.integers(1, 3).map("{}KiB".format) for key in ("rate_in", "rate_out")},
+)
+FOREIGN = {"rate_in": "inbound", "rate_out": "outbound"}  # what virsh domiftune calls them
+
+
+def with_cards(nics: Mapping[str, Mapping[str, object]]) -> VMSpec:
+    """A machine with a NIC for each MAC address, which can do that."""
+    named = {mac: f"eth{mac[-1]}" for mac in nics}
+    keys = {"nics": {named[mac]: card for mac, card in nics.items()}}
+    return VMSpec(
+        name="web",
+        hostname="web",
+        driver="qemu",
+        template="debian",
+        volumes=(Volume(name="root", pool="fast", mount="/"),),
+        limits=Limits(memory_bytes=1 << 30),
+        nics=tuple(Nic(name=named[mac], bridge="br0", mac=mac) for mac in nics),
+        hardware=read_hardware("hardware", keys).unwrap(),
+    )
+
+
+def by_hand(text: str, nics: Mapping[str, Mapping[str, object]]) -> str:
+    """The domain that runs, after ``virsh domif-setlink`` and ``domiftune`` for each NIC."""
+    domain = parsed(text)
+    assert domain is not None
+    for nic in domain.iterfind("devices/interface"):
+        card = nics["".join(each.get("address", "") for each in nic.iterfind("mac"))]
+        for tag in ("link", "bandwidth"):
+            for each in nic.findall(tag):
+                nic.remove(each)
+        nic.append(Element("link", state="up" if card["link"] else "down"))
+        if rates := FOREIGN.keys() & card.keys():
+            nic.append(Element("bandwidth"))
+            for key in sorted(rates):
+                kib = f"{card[key]}".removesuffix("KiB")
+                nic[-1].append(Element(FOREIGN[key], average=kib, burst="9"))
+    return text_of(domain)
+
+
+@given(st.dictionaries(macs, cards, min_size=1), st.data(), seeds)
+def test_what_a_foreign_hand_did_to_nics_is_seen_and_mended_while_it_runs(
+    nics: dict[str, dict[str, object]], data: st.DataObject, seed: int
+) -> None:
+    want, others = with_cards(nics), {mac: data.draw(cards | st.just(nics[mac])) for mac in nics}
+    text = written(want)
+    live = as_given_back(by_hand(text, others), Random(seed))
+    seen = as_it_runs(want, text, live)
+
+    changed = {mac for mac in nics if nics[mac] != others[mac]}
+    assert changes(want, seen) == changes(want, with_cards(others))
+
+    facts = HostFacts(drivers={"qemu": driver_facts("qemu:///system", "qemu")})
+    goal, on = Goal(name="web", target=Target.RUNNING, spec=want), Observation()
+    on = follow(plan(goal, on, facts).unwrap(), on).unwrap()
+    mending = plan(goal, replace(on, in_effect=seen), facts).unwrap()
+    assert [type(step.action) for step in mending.steps] == [SetDevices] * bool(changed)
+
+    steps = device_steps(text, live, ())
+    assert {step.doing for step in steps} <= {Doing.CHANGE}
+    assert {mac for step in steps for mac in nics if mac in step.xml} >= changed
