@@ -12,8 +12,8 @@ from geats_core.hostwide.host_planner import halt_goals as halt_goals
 from geats_core.hostwide.host_planner import plan_host as plan_host
 from geats_core.hostwide.host_planner import rebuild_goals as rebuild_goals
 from geats_core.hostwide.strays import Stray as Stray
+from geats_core.planning.action_words import describe as describe
 from geats_core.planning.actions import Action as Action
-from geats_core.planning.actions import describe as describe
 from geats_core.planning.costs import COST as COST
 from geats_core.planning.costs import LIVE_LIMITS as LIVE_LIMITS
 from geats_core.planning.costs import Cost as Cost

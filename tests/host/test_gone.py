@@ -7,7 +7,7 @@ import pytest
 from returns.result import Success
 
 from geats_core import Goal, Target
-from geats_core.planning.actions import describe
+from geats_core.planning.action_words import describe
 from geats_host.calls import inventory, lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused

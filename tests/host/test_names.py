@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.hostwide.strays import NO_NAME
-from geats_core.planning.actions import describe
+from geats_core.planning.action_words import describe
 from geats_core.planning.goal import Goal, Target
 from geats_core.vm.observation import Power
 from geats_host.calls import adopt, copies, exports, inventory, lifecycle, snapshots

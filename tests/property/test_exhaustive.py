@@ -60,6 +60,7 @@ from geats_core import (
     VolumeSeen,
     plan,
 )
+from geats_core.planning.action_words import describe
 from geats_core.planning.actions import (
     Action,
     ActivateVolume,
@@ -83,7 +84,6 @@ from geats_core.planning.actions import (
     Undefine,
     Unfreeze,
     Unlock,
-    describe,
     impact_of,
 )
 from geats_core.planning.then import Then

@@ -40,6 +40,7 @@ from geats_core import (
     why,
 )
 from geats_core.hostwide.capacity import lower_first
+from geats_core.planning.action_words import describe
 from geats_core.planning.actions import (
     Action,
     AwaitReady,
@@ -49,7 +50,6 @@ from geats_core.planning.actions import (
     Start,
     Stop,
     Unfreeze,
-    describe,
 )
 from geats_core.planning.costs import Impact
 from geats_core.planning.model import ON

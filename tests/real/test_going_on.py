@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from returns.result import Success
 
-from geats_core.planning.actions import describe
+from geats_core.planning.action_words import describe
 from geats_core.planning.steps import Step
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Power

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.planning.actions import word_of
+from geats_core.planning.action_words import word_of
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal, Target
 from geats_host.calls import adopt, inventory, lifecycle

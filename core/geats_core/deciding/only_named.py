@@ -15,6 +15,7 @@ request. If the request itself takes something away ("all off"), it is carried o
 from collections.abc import Collection, Iterable, Mapping
 
 from geats_core.declared.policy import HostPolicy
+from geats_core.planning.action_words import describe
 from geats_core.planning.actions import (
     Action,
     Freeze,
@@ -25,7 +26,6 @@ from geats_core.planning.actions import (
     Stop,
     Undefine,
     Unlock,
-    describe,
     impact_of,
 )
 from geats_core.planning.costs import Impact

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from returns.result import Success
 
+from geats_core.planning.action_words import describe
 from geats_core.planning.actions import (
     POWER_OFFS,
     AwaitReady,
@@ -15,7 +16,6 @@ from geats_core.planning.actions import (
     Pause,
     Start,
     Unfreeze,
-    describe,
 )
 from geats_core.planning.dependencies import Wait, nearest, tangles
 from geats_core.planning.steps import Plan, Step

@@ -5,15 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from returns.result import Failure, Success
 
-from geats_core.planning.actions import (
-    POWER_OFFS,
-    Action,
-    AwaitReady,
-    KeepOff,
-    Start,
-    Unfreeze,
-    describe,
-)
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import POWER_OFFS, Action, AwaitReady, KeepOff, Start, Unfreeze
 from geats_core.planning.costs import Impact
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import after

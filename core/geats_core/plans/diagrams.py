@@ -3,7 +3,7 @@
 A solid arrow leads to a step that needs another, a dashed one to a step that only comes after it.
 """
 
-from geats_core.planning.actions import describe
+from geats_core.planning.action_words import describe
 from geats_core.planning.costs import Impact
 from geats_core.plans.explain import AnyPlan, numbered
 

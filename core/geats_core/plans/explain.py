@@ -7,7 +7,8 @@ from returns.result import Success
 
 from geats_core.hostwide.host_planner import HostPlan
 from geats_core.hostwide.strays import Stray
-from geats_core.planning.actions import Action, describe
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import Action
 from geats_core.planning.spec_changes import changes_to_plain
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.codec import DO, encode, names_of

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from geats_core.planning.action_words import describe, word_of
 from geats_core.planning.actions import (
     POWER_OFFS,
     Action,
@@ -36,8 +37,6 @@ from geats_core.planning.actions import (
     Unfreeze,
     Unlock,
     UnpackVolume,
-    describe,
-    word_of,
 )
 from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Plan, Step

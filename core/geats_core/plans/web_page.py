@@ -7,7 +7,7 @@ text from outside is escaped in one place, ``_tag``.
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from geats_core.planning.actions import describe
+from geats_core.planning.action_words import describe
 from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Step
 from geats_core.plans.explain import (

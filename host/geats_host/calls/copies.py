@@ -14,7 +14,8 @@ from geats_core.jobs.clones import plan_clone
 from geats_core.jobs.copies import copied, plan_export, plan_import
 from geats_core.jobs.renames import notes, plan_rename
 from geats_core.jobs.snapshots import name_at, numbered
-from geats_core.planning.actions import Export, Rename, describe
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import Export, Rename
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.steps import Plan
 from geats_core.planning.then import Then

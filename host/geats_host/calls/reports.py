@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from returns.result import Failure, Success
 
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import AwaitReady, NotePlaces, Pause, describe
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import AwaitReady, NotePlaces, Pause
 from geats_core.planning.spec_changes import changes_to_plain
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import (

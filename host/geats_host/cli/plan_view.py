@@ -10,7 +10,7 @@ from enum import Enum, auto
 import click
 
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import describe
+from geats_core.planning.action_words import describe
 from geats_core.planning.costs import Impact
 from geats_core.planning.steps import Step
 from geats_core.plans.explain import (

@@ -23,6 +23,7 @@ from typing import TypeAlias
 
 from returns.result import Failure, Success
 
+from geats_core.planning.action_words import describe
 from geats_core.planning.actions import (
     DeleteSnapshot,
     DestroyVolume,
@@ -39,7 +40,6 @@ from geats_core.planning.actions import (
     Undefine,
     Unfreeze,
     UpgradeRegistry,
-    describe,
 )
 from geats_core.planning.steps import Step
 from geats_core.plans.progress import Course

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from salt.utils.event import SaltEvent, get_event
 
 from geats_core.declared.config import Events
-from geats_core.planning.actions import describe, word_of
+from geats_core.planning.action_words import describe, word_of
 from geats_core.planning.steps import Step
 from geats_host.registry import Outcome
 from geats_host.step_listeners import Progress, silent

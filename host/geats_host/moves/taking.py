@@ -11,13 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from geats_core.declared.shared_pools import Owner
-from geats_core.planning.actions import (
-    AllocateVolume,
-    DestroyVolume,
-    FormatVolume,
-    InstallTemplate,
-    describe,
-)
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import AllocateVolume, DestroyVolume, FormatVolume, InstallTemplate
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import Code, Problem, unknown
 from geats_core.reading.mappings import Raw

@@ -22,7 +22,7 @@ from geats_core.domains.machine import (
     Watchdog,
 )
 from geats_core.domains.machine_keys import KEYS, LACKS, driver_facts, problems, read_machine
-from geats_core.planning.actions import describe_limits
+from geats_core.planning.action_words import describe_limits
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.host_facts import HostFacts

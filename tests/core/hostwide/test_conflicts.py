@@ -16,7 +16,8 @@ from geats_core import (
     Strays,
     Target,
 )
-from geats_core.planning.actions import KeepOff, Start, describe
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import KeepOff, Start
 from geats_core.vm.lxc_config import veth_name
 from geats_core.vm.observation import ForeignNic
 from tests.core.hosts import at, goals, nic, order, planned, refused, vm, waits

@@ -22,7 +22,8 @@ from geats_core import (
     plan,
     plan_clone,
 )
-from geats_core.planning.actions import AllocateVolume, CloneVolume, Hold, Unfreeze, describe
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import AllocateVolume, CloneVolume, Hold, Unfreeze
 
 VOLUMES = [
     {"name": "root", "pool": "fast", "size": "2GiB"},

@@ -31,7 +31,8 @@ from geats_core import (
     plan_import,
     plan_publish,
 )
-from geats_core.planning.actions import AllocateVolume, OfOneGuest, UnpackVolume, describe
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import AllocateVolume, OfOneGuest, UnpackVolume
 from geats_core.vm.observation import UNFINISHED_COPY, VolumeSeen
 from geats_core.vm.parse import derived_mac
 

@@ -27,15 +27,8 @@ from geats_core.jobs.moves import (
     plan_take_over,
     plan_to_read,
 )
-from geats_core.planning.actions import (
-    Shutdown,
-    Stop,
-    TakeOver,
-    TakeVolumes,
-    Unfreeze,
-    describe,
-    impact_of,
-)
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import Shutdown, Stop, TakeOver, TakeVolumes, Unfreeze, impact_of
 from geats_core.planning.costs import Impact
 from geats_core.planning.model import after as after_action
 from geats_core.reading.checked import Checked

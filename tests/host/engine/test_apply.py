@@ -10,14 +10,8 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core import HostPlan, saved
-from geats_core.planning.actions import (
-    ActivateVolume,
-    AwaitReady,
-    Pause,
-    SetDns,
-    describe,
-    word_of,
-)
+from geats_core.planning.action_words import describe, word_of
+from geats_core.planning.actions import ActivateVolume, AwaitReady, Pause, SetDns
 from geats_core.planning.costs import LIVE_DNS
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan

@@ -9,14 +9,8 @@ import pytest
 from returns.result import Failure, Success
 
 from geats_core.hostwide.host_planner import HostPlan
-from geats_core.planning.actions import (
-    DestroyVolume,
-    InstallTemplate,
-    Pause,
-    Start,
-    Undefine,
-    describe,
-)
+from geats_core.planning.action_words import describe
+from geats_core.planning.actions import DestroyVolume, InstallTemplate, Pause, Start, Undefine
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.plan_files import SavedPlan, saved

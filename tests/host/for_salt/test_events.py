@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import get_args
 
 from geats_core.declared.config import Events
-from geats_core.planning.actions import Action, word_of
+from geats_core.planning.action_words import word_of
+from geats_core.planning.actions import Action
 from geats_host.calls import lifecycle
 from geats_host.for_salt.events import event_data, told_of_steps
 from geats_host.registry import Outcome

@@ -10,7 +10,7 @@ import pytest
 from returns.result import Success
 
 from geats_core.declared.policy import Claims
-from geats_core.planning.actions import describe
+from geats_core.planning.action_words import describe
 from geats_core.vm.observation import Power
 from geats_host.calls import lifecycle
 from geats_host.calls.guests import keeping_up

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from geats_core.deciding.keeping_up import Kept
-from geats_core.planning.actions import describe
+from geats_core.planning.action_words import describe
 from geats_host.calls import copies, inventory, lifecycle
 from geats_host.calls.guests import keeping_up
 from geats_host.drivers.memory import MemoryDriver
