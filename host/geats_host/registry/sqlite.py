@@ -1,15 +1,13 @@
 """The default registry: one SQLite file, durable at each step."""
 
-import dataclasses
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import field
-from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from returns.result import Failure, Success
 
@@ -20,6 +18,7 @@ from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError, no_options
 from geats_host.lazy import later
 from geats_host.registry import Entry, Outcome
+from geats_host.registry.changes import Change, Make, Queue, Sync
 from geats_host.registry.schema import (
     copy_to,
     give_reserve,
@@ -42,13 +41,6 @@ ADVICE = "geats doctor says what to do"  # where the file is damaged
 TURN = Lock()  # of this process's threads: SQLite itself waits by sleeping, and not in turn
 
 
-class Sync(StrEnum):
-    """When what is written outlasts a power cut; see SQLite's ``pragma synchronous``, with WAL."""
-
-    NOW = "full"
-    WITH_THE_NEXT = "normal"  # that is NOW, or when the file is closed for the last time
-
-
 @dataclass(frozen=True, slots=True)
 class SqliteRegistry:
     """Opens the file for each call, so that processes can share it; or once, where it is kept open.
@@ -59,8 +51,7 @@ class SqliteRegistry:
     """
 
     path: Path
-    waiting: list["_Change"] = field(default_factory=list, compare=False, repr=False)
-    writing: Lock = field(default_factory=Lock, compare=False, repr=False)
+    queue: Queue = field(default_factory=Queue, compare=False, repr=False)
     kept: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
     read: list[sqlite3.Connection] = field(default_factory=list, compare=False, repr=False)
 
@@ -242,27 +233,25 @@ class SqliteRegistry:
         if found:
             self._change(delete)
 
-    def _change(self, make: "Make", sync: Sync = Sync.NOW) -> None:
+    def _change(self, make: Make, sync: Sync = Sync.NOW) -> None:
         """Make a change, together with those that other threads want to make by now."""
-        mine = _Change(make, sync)
-        self.waiting.append(mine)
-        with self.writing:
-            if mine.is_made:  # by another thread
-                return
-            together = tuple(self.waiting)
-            try:
-                self._make(together)
-            except BaseException as error:
-                self.waiting.remove(mine)
-                if len(together) == 1 or not isinstance(error, HostError):
-                    raise
-                self._make((mine,))  # the others may be to blame: each finds out by itself
-                return
-            for each in together:
-                each.is_made = True
-            del self.waiting[: len(together)]
+        mine = Change(make, sync)
+        together = self.queue.entered(mine)
+        made: Sequence[Change] = ()
+        if not together:  # another thread has made it
+            return
+        try:
+            self._make(together)
+            made = together
+        except HostError:
+            if len(together) == 1:
+                raise
+            self._make((mine,))  # the others may be to blame: each finds out by itself
+            made = (mine,)
+        finally:
+            self.queue.left(mine, made)
 
-    def _make(self, changes: Sequence["_Change"]) -> None:
+    def _make(self, changes: Sequence[Change]) -> None:
         """All or none; if the disk is full, with the room that was kept for that."""
         sync = Sync.NOW if any(each.sync is Sync.NOW for each in changes) else Sync.WITH_THE_NEXT
         for has_room in (False, True):
@@ -298,18 +287,6 @@ class SqliteRegistry:
             return
         with closing(opened(self.path)) as database:
             yield database
-
-
-Make: TypeAlias = Callable[[sqlite3.Connection], object]
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class _Change:
-    """What a thread wants to write, and whether it is."""
-
-    make: Make
-    sync: Sync
-    is_made: bool = False
 
 
 def _spec(name: str, text: str, format_: int) -> VMSpec | str:

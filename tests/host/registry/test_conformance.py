@@ -19,6 +19,7 @@ from geats_core.vm.parse import parse_vm, to_text
 from geats_core.vm.spec import VMSpec
 from geats_host.errors import HostError
 from geats_host.registry import Entry, Outcome, schema, sqlite
+from geats_host.registry.changes import Change, Sync
 from geats_host.testing.registry_conformance import RegistryConformance
 
 
@@ -195,16 +196,18 @@ def test_a_change_that_cannot_be_made_is_told_to_who_wants_it_only(tmp_path: Pat
 
     assert [type(each.exception()) for each in done] == [type(None), HostError, type(None)]
     assert registry.notes("kind") == {"a": "text", "b": "text"}
-    assert registry.waiting == []
+    assert registry.queue.waiting == []
 
 
 def noted_at_once(registry: sqlite.SqliteRegistry, notes: Mapping[str, str]) -> list[Future[None]]:
     """Each note by a thread of its own, while another one writes."""
     with ThreadPoolExecutor(len(notes)) as threads:
-        with registry.writing:
-            done = [threads.submit(registry.note, "kind", *each) for each in notes.items()]
-            while len(registry.waiting) < len(notes):
-                time.sleep(0.001)
+        other = Change(lambda _: None, Sync.NOW)
+        assert registry.queue.entered(other) == (other,)
+        done = [threads.submit(registry.note, "kind", *each) for each in notes.items()]
+        while len(registry.queue.waiting) <= len(notes):
+            time.sleep(0.001)
+        registry.queue.left(other, ())
         wait(done)
     return done
 
