@@ -134,3 +134,4 @@ class Leftover(StrEnum):
     INTERFACE = "interface"
     LOOP_DEVICE = "loop device"
     MOUNT = "mount"
+    OWNER = "claim"  # of a VM in a shared pool

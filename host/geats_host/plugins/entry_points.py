@@ -29,7 +29,7 @@ else:
     owners = later("geats_host.storage.owners")
     shared_pools = later("geats_host.storage.shared")
 
-HOST = "host.json"  # in the directory of the host's state: who it is in shared pools
+HOST = "owner.json"  # in the directory of the host's state: who it is in shared pools
 NOWHERE = Path("/nonexistent")
 ABOUT_BELOW = "on: "  # how a problem of a plugin begins that cannot be on the pool below
 DEFAULT_DRIVERS: Mapping[str, Plugin] = {"lxc": Plugin(type="lxc")}

@@ -5,6 +5,8 @@ has it. Locks of files work on NFS from version 4 on, and on cluster filesystems
 """
 
 import fcntl
+import hmac
+import json
 import os
 import re
 import secrets
@@ -26,6 +28,13 @@ ENDING = ".owner"  # of the files of VMs: a VM can be called ``x.new``
 TOKEN = "_token-"
 LENGTH = 6  # bytes of an identity: short enough for people to compare
 PRIVATE = 0o700
+MACHINE_ID = Path("/etc/machine-id")
+MACHINE = "machine"  # in the file of a host: what tells that it was not copied to another machine
+COPIED = (
+    "was made on another machine, so two hosts may be one in shared pools. If this one is a copy:"
+    " remove the file, and its VMs there stay with the other. If its machine-id was changed: take"
+    f" {MACHINE!r} out of the file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +45,19 @@ class Us:
     file: Path
 
     def known(self) -> Owner | None:
-        """As an owner; None as long as it never was one."""
+        """As an owner; None as long as it never was one. ``HostError`` if another machine is."""
         try:
-            return owner_from_json(self.file.read_text("utf-8"))
+            text = self.file.read_text("utf-8")
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise HostError(f"{self.file}: cannot be read: {error}") from None
+        if _machine_in(text) not in ("", _machine()):
+            raise HostError(f"{self.file}: {COPIED}")
+        found = owner_from_json(text)
+        if not found.identity:  # nobody: two such hosts would be one
+            raise HostError(f"{self.file}: says not who this host is: restore the file")
+        return found
 
     def made(self) -> Owner:
         """The same; it is one from now on. Of two processes that do so at once, one wins."""
@@ -55,7 +70,8 @@ class Us:
             self.file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             try:
                 with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                    file.write(f"{owner_to_json(new)}\n")
+                    said = {**json.loads(owner_to_json(new)), MACHINE: _machine()}
+                    file.write(f"{json.dumps(said)}\n")
                     file.flush()
                     os.fsync(file.fileno())
                 with suppress(FileExistsError):
@@ -170,6 +186,24 @@ class Owners:
                     yield at
                 finally:
                     os.close(lock)
+
+
+def _machine() -> str:
+    """What tells this machine from others, and tells nobody its id: see machine-id(5)."""
+    try:
+        said = MACHINE_ID.read_bytes().strip()
+    except OSError:
+        return ""
+    return hmac.digest(said, b"geats.owner", "sha256").hex() if said else ""
+
+
+def _machine_in(text: str) -> str:
+    """The machine on which that was written; empty if it does not say."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    return str(said.get(MACHINE, "")) if isinstance(said, dict) else ""
 
 
 def _owner_at(at: int, name: str) -> Owner:

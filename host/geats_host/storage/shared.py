@@ -10,19 +10,22 @@ large the volumes are. Unpacked templates, and the clones that exports read, are
 by the end of their names: so no host removes what another one uses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from geats_core.declared.shared_pools import Owner, Whose, whose
-from geats_core.planning.plugin_facts import PoolFacts
+from geats_core.planning.plugin_facts import Leftover, PoolFacts
 from geats_core.vm.observation import VolumeSeen
 from geats_host.errors import HostError, Refused
+from geats_host.leftovers import Clearing, Left
 from geats_host.storage import ForeseeingPool, IdentifiedPool, Offer, Pool, VolumeId, check_names
 from geats_host.storage.owners import Owners, Us
 
+CLAIMED = "its VM was never made: other hosts take the name for one of this host"
 NOBODYS = "no host has this VM in the shared pool: let one take it (`geats take NAME`)"
 
 
@@ -220,6 +223,25 @@ class SharedPool:
         owners = self.owners.all()
         there = {volume.vm for volume in self.pool.observe() if volume.is_of_vm}
         return {vm: owners.get(vm) for vm in sorted(there)}
+
+    def leftovers(self, vms: Collection[str]) -> Iterator[Left]:
+        """What the pool has; and claims of this host on VMs without volumes, which it never made.
+
+        They are left if it was killed after the claim, and the same command was not repeated.
+        """
+        if isinstance(self.pool, Clearing):
+            yield from self.pool.leftovers(vms)
+        us = self.us.known()
+        if us is None:
+            return
+        ours = {vm for vm, owner in self.owners.all().items() if owner.identity == us.identity}
+        for vm in sorted(ours - {*vms} - {volume.vm for volume in self.pool.observe()}):
+            remove = partial(self._release_claim, vm, us)
+            yield Left(kind=Leftover.OWNER, name=vm, reason=CLAIMED, remove=remove, vm=vm)
+
+    def _release_claim(self, vm: str, us: Owner) -> None:
+        if not self._has_more(vm):
+            self.owners.release(vm, us)
 
     def _whose(self, vm: str, owner: Owner | None, us: Owner | None) -> Whose:
         return whose(owner, us, is_recorded=owner is None and self.records(vm))

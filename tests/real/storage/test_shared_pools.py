@@ -1,15 +1,20 @@
 """A pool that two hosts use: each sees and touches what is of its own VMs only."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from geats_core.declared.config import HostConfig
 from geats_core.declared.shared_pools import Owner
+from geats_core.planning.plugin_facts import Leftover
 from geats_core.vm.observation import Stage
 from geats_host.calls.shared_pools import shared_pools
 from geats_host.errors import HostError, Refused
-from geats_host.storage import TEMPLATES, VolumeId, memory, sparsefile
+from geats_host.observing import known_places
+from geats_host.plugins import entry_points
+from geats_host.storage import TEMPLATES, VolumeId, memory, owners, sparsefile
 from geats_host.storage.owners import Us
 from geats_host.storage.shared import SharedPool, shared
 from geats_host.testing.pool_conformance import PoolConformance
@@ -21,7 +26,7 @@ TEMPLATE = VolumeId(TEMPLATES, "0123456789" * 4)
 
 def seen_by(folder: Path, host: str, *recorded: str) -> SharedPool:
     pool = sparsefile.open_pool({"path": str(folder / "pool"), "default_size": "64MiB"}, None)
-    return shared(pool, pool, Us(host, folder / host / "host.json"), lambda vm: vm in recorded)
+    return shared(pool, pool, Us(host, folder / host / "owner.json"), lambda vm: vm in recorded)
 
 
 class TestShared(PoolConformance):
@@ -128,7 +133,7 @@ def test_an_owner_that_cannot_be_read_is_another_host(a: SharedPool, tmp_path: P
 def test_a_pool_that_is_in_memory_is_shared_with_nobody(tmp_path: Path) -> None:
     pool = memory.open_pool({}, None)
     with pytest.raises(Refused, match="only pools of files"):
-        shared(pool, pool, Us("a", tmp_path / "host.json"), lambda _: False)
+        shared(pool, pool, Us("a", tmp_path / "owner.json"), lambda _: False)
 
 
 def test_doctor_says_which_hosts_use_it_and_what_they_do_not_see_alike(
@@ -141,7 +146,7 @@ def test_doctor_says_which_hosts_use_it_and_what_they_do_not_see_alike(
         before[-1] == f"is shared as pool {a.facts.identity} by a (this host is none of them yet)"
     )
     b = seen_by(tmp_path, "a")
-    other = SharedPool(b.pool, b.lowest, Us("a", tmp_path / "state/host.json"), lambda _: False)
+    other = SharedPool(b.pool, b.lowest, Us("a", tmp_path / "state/owner.json"), lambda _: False)
     other.allocate(VolumeId("web02", "root"), MIB)
     found = [(str(each.health), each.found) for each in shared_pools(raw)]
     assert ("warning", "several hosts that use it are called a") in found
@@ -162,3 +167,48 @@ def test_what_could_not_be_made_leaves_its_name_to_others(a: SharedPool, tmp_pat
                 a.allocate(VolumeId(vm, "data"), MIB)
     assert {*a.owners.all()} == {"web01"}
     seen_by(tmp_path, "b").allocate(VolumeId("db01", "root"), MIB)
+
+
+def test_a_claim_without_a_volume_is_left_over_until_its_vm_is_there(
+    tmp_path: Path,
+) -> None:
+    a, b = seen_by(tmp_path, "a"), seen_by(tmp_path, "b")
+    a.lowest.make_root()
+    a.owners.claim("web01", a.us.made())
+    assert b.facts.elsewhere == {"web01": "a"}
+    assert [*b.leftovers([]), *a.leftovers(["web01"])] == []
+    (left,) = a.leftovers([])
+    assert (left.kind, left.name, left.vm) == (Leftover.OWNER, "web01", "web01")
+    a.allocate(ROOT, MIB)  # the same command, once more
+    assert [*a.leftovers([])] == []
+    left.remove()
+    assert a.owner_of("web01") == a.us.known()
+    a.destroy(ROOT)
+    a.owners.claim("web01", a.us.made())
+    left.remove()
+    assert b.facts.elsewhere == {}
+
+
+def test_a_host_that_is_copied_to_another_machine_is_no_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = tmp_path / "machine-id"
+    monkeypatch.setattr(owners, "MACHINE_ID", machine)
+    machine.write_text("a" * 32)
+    us = Us("a", tmp_path / "owner.json")
+    mine = us.made()
+    assert (us.known(), "a" * 32 in us.file.read_text()) == (mine, False)
+    machine.write_text("b" * 32)
+    with pytest.raises(HostError, match="was made on another machine"):
+        us.known()
+    said = json.loads(us.file.read_text())
+    us.file.write_text(json.dumps({key: said[key] for key in said if key != owners.MACHINE}))
+    assert us.known() == mine
+    us.file.write_text("{}")
+    with pytest.raises(HostError, match="says not who this host is"):
+        us.made()
+
+
+def test_who_a_host_is_stands_in_a_file_of_its_own() -> None:
+    """Another file of that name would make all hosts with it one owner."""
+    assert Path(HostConfig().state_dir, entry_points.HOST) != Path(known_places.DEFAULT_FILE)
