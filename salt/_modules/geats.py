@@ -19,8 +19,10 @@ Answers are in brief, for people: of a plan, a line for each VM that changes. Pr
 
 from typing import TYPE_CHECKING
 
+from geats_core.planning.goal import Target
 from geats_core.planning.steps import Plan
-from geats_core.reading.checked import absent
+from geats_core.planning.verbs import VERBS
+from geats_core.reading.checked import absent, unknown
 from geats_host.calls import lifecycle, reports, several_vms
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused, is_unknown
@@ -425,6 +427,36 @@ def keep_up(test=None):
     """
     with opened() as host:
         return keeping_up.keep_up(host, only_look=is_test(test))
+
+
+def group(verb, name, test=None, verbose=False):
+    """
+    Do one verb for all VMs of a group of ``autostart``, in one plan.
+
+    verb
+        a lifecycle verb, such as ``start`` or ``shutdown``
+    name
+        the name of the group; a host without any VM of it has nothing to do
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' geats.group shutdown shop
+        salt '*' geats.group start shop test=True
+    """
+    known = VERBS.get(verb)
+    with opened_in_part() if known and known.target is Target.OFF else opened() as host:
+        if known is None:
+            raise Refused(unknown("verb", "verb", verb, VERBS))
+        try:
+            names = several_vms.of_group(host, verb, name)
+        except Refused as refused:
+            if is_unknown(refused, "group"):
+                return f"no VM of this host is in the group {name!r}"
+            raise
+        made = several_vms.plan_verb_for_several(host, verb, names)
+        return applied_to_host(host, made, test, verbose)
 
 
 def apply_several(vms, test=None, verbose=False):

@@ -26,6 +26,7 @@ def list_(
     power=None,
     driver=None,
     label=None,
+    group=None,
     declared=None,
     defined=None,
     locked=None,
@@ -45,6 +46,8 @@ def list_(
     label
         only VMs with this label, such as ``owner=ada``, or ``owner`` with any value; or with all of
         a list of labels
+    group
+        only VMs of this group of ``autostart``, or of a list of groups
     declared, defined, locked
         only VMs that are (``True``), or that are not (``False``)
     verbose
@@ -58,12 +61,14 @@ def list_(
         salt '*' geats.list 'web*' power=running
         salt '*' geats.list declared=False
         salt '*' geats.list label=owner=ada
+        salt '*' geats.list group=shop
     """
     only = {
         "vms": vms,
         "power": power,
         "driver": driver,
         "label": label,
+        "group": group,
         "declared": declared,
         "defined": defined,
         "locked": locked,

@@ -37,6 +37,7 @@ LISTED: dict[str, object] = {
         "driver": None,
         "labels": {},
         "description": "",
+        "groups": [],
         "addresses": [],
         "memory_bytes": None,
         "cpus": None,

@@ -253,6 +253,7 @@ def test_no_function_touches_anything_in_test_mode(
         "import_": (f"{operator.directory}/archive.tar", "geats-test-tmcopy"),
         "import_template": ("busybox", True),
         "keep_snapshots": (RUNS,),
+        "group": ("start", "shop"),
         "keep_up": (),
         "move_volume": (STRAY, "root", "mounted"),
         "publish": (RUNS,),

@@ -103,6 +103,21 @@ def test_several_vms_are_told_as_a_host_is(brief):
         brief["geats.apply_several"](["db01"])
 
 
+def test_a_group_is_started_as_one_and_is_no_error_on_other_hosts(brief, opts):
+    vms = opts["pillar"]["geats"]["vms"]
+    for vm in vms.values():
+        vm["autostart"] = {"groups": ["shop"]}
+    assert brief["geats.group"]("start", "shop", test=True) == CREATED
+    brief["geats.group"]("start", "shop")
+    assert [*brief["geats.list"](group="shop", power="running")] == ["db01", "web01"]
+    assert brief["geats.list"](group="office") == {}
+    brief["geats.group"]("stop", "shop")
+    assert [*brief["geats.list"](power="stopped")] == ["db01", "web01"]
+    assert brief["geats.group"]("start", "mail") == "no VM of this host is in the group 'mail'"
+    with pytest.raises(CommandExecutionError, match="unknown verb 'begin'"):
+        brief["geats.group"]("begin", "shop")
+
+
 def test_changes_of_states_are_the_parts_that_differ(minion, state, geats_config):
     created = state("geats.running", "web01", verbose=False)["changes"]
     assert created == {"web01": "create, 7 steps"}

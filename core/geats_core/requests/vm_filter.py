@@ -34,20 +34,22 @@ class ListedPower(StrEnum):
 class ListFilter:
     """Which VMs to show; an empty tuple and None select all.
 
-    ``vms`` are case-sensitive patterns such as ``web*``. Of several labels, a VM must have all.
+    ``vms`` are case-sensitive patterns such as ``web*``. Of several labels, a VM must have all; of
+    several groups of autostart, one.
     """
 
     vms: tuple[str, ...] = ()
     power: tuple[ListedPower, ...] = ()
     driver: tuple[str, ...] = ()
     label: tuple[Labelled, ...] = ()
+    group: tuple[str, ...] = ()
     declared: bool | None = None
     defined: bool | None = None
     locked: bool | None = None
 
     def picks(self, name: str, row: Mapping[str, object]) -> bool:
-        """Whether to show the VM; *row* is of a list, with ``labels``, and a key for each other
-        field but ``vms``.
+        """Whether to show the VM; *row* is of a list, with ``labels``, ``groups``, and a key for
+        each other field but ``vms``.
         """
         power = row["power"] or ListedPower.NONE
         labels = row["labels"]
@@ -56,6 +58,7 @@ class ListFilter:
             and (not self.power or power in self.power)
             and (not self.driver or row["driver"] in self.driver)
             and all(isinstance(labels, Mapping) and each.picks(labels) for each in self.label)
+            and (not self.group or _has_one(row["groups"], self.group))
             and self.declared in (None, row["declared"])
             and self.defined in (None, row["defined"])
             and self.locked in (None, row["locked"])
@@ -71,12 +74,17 @@ def parse_filter(raw: Options, drivers: Iterable[str]) -> Checked[ListFilter]:
             power=read.take("power", _some(one_of("power", ListedPower)), ()),
             driver=read.take("driver", _some(one_of("driver", drivers)), ()),
             label=read.take("label", _some(labelled), ()),
+            group=read.take("group", _some(fields.text), ()),
             declared=read.take("declared", fields.boolean, None),
             defined=read.take("defined", fields.boolean, None),
             locked=read.take("locked", fields.boolean, None),
         ),
         former=FORMER,
     )
+
+
+def _has_one(groups: object, wanted: tuple[str, ...]) -> bool:
+    return isinstance(groups, list) and not {*wanted}.isdisjoint(groups)
 
 
 def _some(item: Parser[T]) -> Parser[tuple[T, ...]]:

@@ -65,7 +65,7 @@ METHODS: Mapping[str, Method] = {
         gives={"schema": Object},
     ),
     "List": Method(
-        about="The VMs by name. filter: vms, power, driver, label, declared, defined, locked.",
+        about="The VMs. filter: vms, power, driver, label, group, declared, defined, locked.",
         takes={"filter": Object | None},
         gives={"vms": Object, "sequence": int},
     ),

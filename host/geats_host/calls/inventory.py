@@ -47,8 +47,8 @@ def list_report(host: Host, only: Mapping[str, object] = MappingProxyType({})) -
     but not in effect until the VM restarts. ``to_run``: an interrupted plan powered the VM off to
     start it again, and ``to_freeze``: to freeze it again. ``memory_bytes`` and ``cpus`` are its
     limits, None if there is none, and ``disk_bytes`` the sizes of its volumes, as far as known.
-    ``labels`` and ``description`` are as recorded, or else as declared. ``addresses`` are those
-    that are declared, and then others that the guest has, for example by DHCP.
+    ``labels``, ``description`` and ``groups`` (of autostart) are as recorded, or else as declared.
+    ``addresses`` are those that are declared, and then others that the guest has, such as by DHCP.
     ``memory_used_bytes``, ``cpu_time_s`` and ``uptime_s`` are None if it is off, or if its driver
     does not know them. ``copy_of`` is what the VM is an unfinished copy of; it is empty if it is
     none. ``ended`` says of a VM with ``restart`` how it ended by itself, and when it restarts.
@@ -103,6 +103,7 @@ def _row(host: Host, name: str, have: Observation) -> Report:
         "driver": spec.driver if spec else None,
         "labels": dict(said.labels) if said else {},
         "description": said.description if said else "",
+        "groups": [*said.autostart.groups] if said else [],
         "addresses": [str(a) for nic in spec.nics for a in nic.addresses] if spec else [],
         "memory_bytes": spec.limits.memory_bytes if spec else None,
         "cpus": spec.limits.cpus if spec else None,

@@ -13,7 +13,7 @@ COLUMNS = (  # of the VMs, those that matter most first
     *("VM", "power", "addresses", "memory_used_bytes", "memory_bytes", "uptime_s", "pending"),
     *("cpus", "disk_bytes", "driver", "declared", "defined", "locked"),
 )
-SAID = ("labels", "description")  # shown if a VM has any
+SAID = ("labels", "groups", "description")  # shown if a VM has any
 
 
 def columns(report: Mapping[str, Mapping[str, object]]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ DIFFERENT, TROUBLE = 1, 2  # exit codes of ``diff``
 )
 @click.option("--driver", multiple=True, help="Only VMs of this driver, or of one of these.")
 @click.option("--label", multiple=True, metavar="NAME[=VALUE]", help="Only VMs with this label.")
+@click.option("--group", multiple=True, help="Only VMs of this group of autostart, or of these.")
 @click.option("--declared/--undeclared", default=None, help="Only VMs that are, or are not.")
 @click.option("--defined/--undefined", default=None, help="Only VMs that are, or are not.")
 @click.option("--locked/--unlocked", default=None, help="Only VMs that are, or are not.")

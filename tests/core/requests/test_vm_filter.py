@@ -13,6 +13,7 @@ ROW: dict[str, object] = {
     "locked": False,
     "driver": "lxc",
     "labels": {"owner": "ada", "role": "web"},
+    "groups": ["shop"],
 }
 DRIVERS = ("lxc", "memory")
 
@@ -37,6 +38,8 @@ def test_without_a_word_every_vm_is_shown() -> None:
         ("driver", "lxc", "memory"),
         ("label", "owner=ada", "owner=bob"),
         ("label", ["owner", "role=web"], ["owner", "tenant"]),
+        ("group", "shop", "office"),
+        ("group", ["office", "shop"], ["office"]),
         ("declared", True, False),
         ("defined", True, False),
         ("locked", False, True),
@@ -73,8 +76,8 @@ def test_an_unknown_word_is_refused_with_what_there_is() -> None:
         "label[1]: must be a label such as owner=ada or owner, got '=x'",
         "label[2]: must be a label such as owner=ada or owner, got 5",
         "declared: must be true or false, got 'x'",
-        "state: unknown key 'state' (there is: declared, defined, driver, label, locked, power,"
-        " vms)",
+        "state: unknown key 'state' (there is: declared, defined, driver, group, label, locked,"
+        " power, vms)",
     ]
 
 
