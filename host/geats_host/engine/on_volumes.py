@@ -1,6 +1,6 @@
 """Actions on volumes, performed: filled, copied, configured, renamed and destroyed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,7 @@ from geats_host.storage import (
     VolumeId,
     ZeroingPool,
 )
+from geats_host.storage.shared import SharedPool
 from geats_host.templates.cache import unpacked
 from geats_host.templates.layers import renew_machine_id
 
@@ -217,6 +218,21 @@ def _keep_memory(ground: Ground, action: SnapshotVolume) -> None:
     if action.volume == ROOT:
         of = ground.registry, ground.name, action.pool, action.snapshot
         kept_memories.note(*of, machine_memory.remembered_by(ground.driver, ground.name))
+
+
+def keep_memories(ground: Ground, along: Iterable[VolumeSeen], kept: object) -> None:
+    """What another host has kept with the snapshots of a root comes with them, and no other way."""
+    for each in along:
+        if each.name == ROOT:
+            kept_memories.came(ground.registry, ground.name, each.pool, kept)
+
+
+def forget_memories_of_anothers(ground: Ground) -> None:
+    """A root was to come along, and is still another host's: so are its snapshots."""
+    for name in kept_memories.pools_of(ground.registry, ground.name):
+        pool = ground.pools.get(name)
+        if isinstance(pool, SharedPool) and pool.is_anothers(ground.name):
+            kept_memories.forget_all(ground.registry, ground.name, name)
 
 
 def _give_memory_back(ground: Ground, action: RollbackVolume) -> None:

@@ -118,6 +118,7 @@ class Performer(Ground):
                 kept_up.forget(self.registry, self.name)
                 unfinished_restarts.forget(self.registry, [self.name])
                 unfinished_moves.forget_all(self.registry, self.name)
+                on_volumes.forget_memories_of_anothers(self)
                 lines_by_hand.note(self.registry, self.name, keep)
                 self.driver.undefine(self.name)
                 self.registry.forget(self.name)
@@ -338,7 +339,8 @@ class Performer(Ground):
         comes_as = partial(unfinished_copies.note_mark, self.registry, self.name)
         places = self.places(spec)
         with passed_on.asked_for(self.pools, action.along) as along:
-            arriving.take_over(action, driver, spec, places, along, came_as, comes_as)
+            keep = partial(on_volumes.keep_memories, self, action.along)
+            arriving.take_over(action, driver, spec, places, along, came_as, comes_as, keep)
         for each in action.along:
             on_volumes.came_along(self, each)
         on_volumes.arrived(self, spec, action.template)
@@ -352,7 +354,8 @@ class Performer(Ground):
         """What came along is a copy whose guest is not configured, until it is."""
         remember = partial(on_volumes.remember_machine, self, identity=Identity.KEPT)
         with passed_on.asked_for(self.pools, action.volumes) as along:
-            fetching.take(action, along, remember)
+            keep = partial(on_volumes.keep_memories, self, action.volumes)
+            fetching.take(action, along, remember, keep)
         for each in action.volumes:
             on_volumes.came_along(self, each)
         unfinished_copies.forget(self.registry, self.name)

@@ -35,9 +35,9 @@ from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.moves import sending_live
 from geats_host.moves.sending_live import check, done, forget_volume
-from geats_host.observing import offers
+from geats_host.observing import kept_memories, offers
 from geats_host.peers.arriving import WHOLE
-from geats_host.peers.fetching import REMEMBERED
+from geats_host.peers.fetching import KEPT, REMEMBERED
 from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
 from geats_host.peers.peer import VERSION, Answer, Request
 from geats_host.peers.volumes import send
@@ -222,10 +222,12 @@ def _as_offered(host: Host, request: Request) -> Offer:
 
 
 def _remembered(host: Host, request: Request) -> Answer:
-    """What its machine remembers; nothing, if it was given before."""
+    """What its machine remembers, now and of each snapshot; nothing, if it was given before."""
     name, spec = f"{request['vm']}", _as_offered(host, request).manifest.spec
-    is_here = host.observe(name).is_recorded
-    return {REMEMBERED: remembered_by(host.driver_of(name, spec), name) if is_here else {}}
+    if not host.observe(name).is_recorded:
+        return {}
+    kept = kept_memories.all_noted(host.registry, name, spec.root.pool)
+    return {REMEMBERED: remembered_by(host.driver_of(name, spec), name), KEPT: kept}
 
 
 def _give(host: Host, request: Request) -> Answer:

@@ -32,6 +32,7 @@ from geats_host.errors import HostError, Refused
 from geats_host.host import Host
 from geats_host.observing import kept_memories, known_volumes, offers
 from geats_host.peers.arriving import STALE, UUID
+from geats_host.peers.fetching import KEPT
 from geats_host.peers.passed_on import is_passed_on, pass_on, wanted
 from geats_host.peers.peer import Answer, Request
 
@@ -143,8 +144,12 @@ def meet(host: Host, request: Request) -> Answer:
         raise Refused(f"{name}: {GIVEN}")
     if have.power is not Power.RUNNING:
         raise _not_running(name, have)
-    wanted(host.pools, noted.manifest.spec, request)
-    return {UUID: driver.meet(name)}
+    spec = noted.manifest.spec
+    wanted(host.pools, spec, request)
+    return {
+        UUID: driver.meet(name),
+        KEPT: kept_memories.all_noted(host.registry, name, spec.root.pool),
+    }
 
 
 def move(host: Host, request: Request) -> Answer:

@@ -6,6 +6,7 @@ from geats_core.planning.actions import TakeOver
 from geats_core.vm.spec import VMSpec
 from geats_host.drivers import Arrived, LiveMoving, Meeting, Place
 from geats_host.errors import HostError, Refused
+from geats_host.peers.fetching import KEPT
 from geats_host.peers.peer import Peer, peer_of
 
 UUID = "uuid"
@@ -22,13 +23,14 @@ def take_over(
     along: Mapping[str, object],
     came_as: str,
     comes_as: Callable[[str], None],
+    keep: Callable[[object], None],
 ) -> None:
     """Have it sent, if it is not here already, and forgotten by the other host: it stands still.
 
     What came here is the VM only if it came under the mark of this offer, and if the other host has
     forgotten the VM for it; else it is of no worth, and dropped. *came_as* is the mark under which
     it came; *comes_as* notes another one, or none. *along* is what is said of volumes that are not
-    copied: see ``passed_on``.
+    copied: see ``passed_on``. What is kept with their snapshots is kept here by *keep* first.
     """
     try:
         peer, vm = peer_of(action.source)
@@ -36,7 +38,7 @@ def take_over(
         there = driver.arrived(spec.name)
         is_here = came_as == action.mark and there in (Arrived.WHOLE, Arrived.RUNNING)
         if not is_here or _is_stale(peer, request):
-            uuid = _met(peer, request)
+            uuid = _met(peer, request, keep)
             comes_as("")
             meeting = driver.expect(spec, places, uuid)
             comes_as(action.mark)
@@ -54,9 +56,10 @@ def _is_stale(peer: Peer, request: dict[str, object]) -> bool:
         return answer.get(STALE) is True
 
 
-def _met(peer: Peer, request: dict[str, object]) -> str:
+def _met(peer: Peer, request: dict[str, object], keep: Callable[[object], None]) -> str:
     """The other host is ready to send it; the answer is the UUID that it comes with."""
     with peer.asked({"do": "meet", **request}) as (answer, _):
+        keep(answer.get(KEPT))
         return f"{answer.get(UUID, '')}"
 
 

@@ -11,6 +11,7 @@ from geats_host.peers.volumes import had, receive
 from geats_host.streams import meters
 
 REMEMBERED = "remembered"
+KEPT = "kept"  # what is answered beside it: the same, of each snapshot of the root
 
 
 def fetch(
@@ -38,14 +39,20 @@ def take(
     action: TakeVolumes,
     along: Mapping[str, object],
     remember: Callable[[Mapping[str, str]], None],
+    keep: Callable[[object], None],
 ) -> None:
-    """Have the other host pass on what comes *along*, and forget the VM."""
+    """Have the other host pass on what comes *along*, and forget the VM.
+
+    What its machine remembers is kept here before, by *remember*; and by *keep*, what it remembered
+    when its snapshots were taken, which come along.
+    """
     try:
         peer, vm = peer_of(action.source)
         request = {"vm": vm, "mark": action.mark}
         if any(each.name == ROOT for each in action.volumes):
             with peer.asked({"do": "remembered", **request}) as (answer, _):
                 remember(_remembered(answer))
+                keep(answer.get(KEPT))
         _ask(peer, {"do": "give", **request, **along})
     except Refused as refused:
         raise HostError("; ".join(refused.problems)) from None

@@ -1,6 +1,6 @@
 """VMs that move between hosts which share a pool: it is passed on, and nothing is copied."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from geats_host.host import Host
 from geats_host.moves import sending
 from geats_host.moves.fetch import fetch
 from geats_host.observing import kept_memories
+from geats_host.observing.kept_memories import all_noted
 from geats_host.peers import peer
 from geats_host.storage import VolumeId
 from geats_host.storage.owners import Owners
@@ -88,6 +89,12 @@ def hosts(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TwoHosts]:
     del peer.IN_MEMORY["a"]
 
 
+def kept(host: Host) -> Mapping[str, object]:
+    """What is kept with the snapshots of the root, in either pool."""
+    pools = ("default", "own")
+    return {k: v for p in pools for k, v in all_noted(host.registry, "web01", p).items()}
+
+
 def shared_pool(host: Host) -> SharedPool:
     pool = host.pools["default"]
     assert isinstance(pool, SharedPool)
@@ -104,7 +111,9 @@ def test_a_vm_moves_and_what_is_shared_stays_where_it_is(hosts: TwoHosts) -> Non
     assert {each: there.path(each).stat().st_ino for each in files} == files
     assert everything(hosts.b) == before
     assert not hosts.a.observe("web01").exists
-    assert hosts.a.registry.notes(kept_memories.KIND) == {}
+    root = hosts.b.observe("web01").roots[0]
+    came = {} if root.pool == "own" else {"monday": MEMORY}  # with the snapshots that stay there
+    assert (kept(hosts.a), kept(hosts.b)) == ({}, came)
     assert hosts.b.observe("web01").power is Power.RUNNING
     assert (hosts.who_can_run_it(), driver_of(hosts.b).memories) == ("b", {"web01": MEMORY})
     assert fetch(hosts.b, URL).planned.plan.is_empty
@@ -149,6 +158,8 @@ def test_whatever_is_cut_at_most_one_host_has_it_and_asking_again_ends_it(
     assert hosts.b.observe("web01").power is Power.RUNNING
     assert not hosts.a.observe("web01").exists
     assert (driver_of(hosts.a).memories, driver_of(hosts.b).memories) == ({}, {"web01": MEMORY})
+    is_shared = hosts.b.observe("web01").roots[0].pool == "default"
+    assert (kept(hosts.a), kept(hosts.b)) == ({}, {"monday": MEMORY} if is_shared else {})
 
 
 @pytest.mark.parametrize("hosts", [DISKS], indirect=True)
@@ -161,6 +172,22 @@ def test_a_vm_that_runs_goes_on_elsewhere_on_the_same_disks(hosts: TwoHosts) -> 
     assert everything(hosts.b) == before
     assert not hosts.a.observe("web01").exists
     assert hosts.b.observe("web01").copy_of == ""
+    assert (kept(hosts.a), kept(hosts.b)) == ({}, {"monday": MEMORY})
+
+
+@pytest.mark.parametrize("hosts", [DISKS], indirect=True)
+@pytest.mark.parametrize("live", [True, False])
+def test_of_a_move_that_is_given_up_nothing_of_its_snapshots_is_kept(
+    hosts: TwoHosts, monkeypatch: pytest.MonkeyPatch, live: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Owners, "has_token", lambda *_: len(hosts.sent) < (3 if live else 0))
+        with pytest.raises(HostError, match="is not seen here"):
+            hosts.move(live=live)
+    assert kept(hosts.b) == kept(hosts.a) == {"monday": MEMORY}
+    apply_plan(hosts.b, lifecycle.plan_to(hosts.b, "web01", "deprovisioned")).unwrap()
+    assert (kept(hosts.b), kept(hosts.a)) == ({}, {"monday": MEMORY})
+    assert hosts.who_can_run_it() == "a"
 
 
 LIVE = [
@@ -179,6 +206,7 @@ def test_whatever_of_a_live_move_is_cut_asking_again_ends_it(
     hosts.move(live=True)
     assert (hosts.b.observe("web01").power, hosts.who_can_run_it()) == (Power.RUNNING, "b")
     assert not hosts.a.observe("web01").exists
+    assert (kept(hosts.a), kept(hosts.b)) == ({}, {"monday": MEMORY})
 
 
 @pytest.mark.parametrize("hosts", [DISKS, TREES], indirect=True)
