@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geats_core.jobs.copies import manifest_from_json
+from geats_core.jobs.manifests import manifest_from_json
 from geats_core.planning.actions import UpgradeRegistry
 from geats_core.plans.plan_files import plan_from_json, recorded_from_json
 from geats_core.reading import file_formats

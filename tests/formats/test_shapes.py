@@ -19,7 +19,7 @@ import pytest
 
 from geats_core.declared.shared_pools import UNKNOWN, owner_to_json
 from geats_core.declared.template import Files, Template
-from geats_core.jobs.copies import Manifest
+from geats_core.jobs.manifests import Manifest
 from geats_core.plans.plan_files import Recorded, SavedPlan
 from geats_core.reading import file_formats
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config

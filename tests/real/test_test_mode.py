@@ -13,7 +13,7 @@ import pytest
 import salt.config
 import salt.loader
 
-from geats_core.jobs.copies import Manifest, PackedVolume
+from geats_core.jobs.manifests import Manifest, PackedVolume
 from geats_core.jobs.moves import Offer, offer_to_plain
 from geats_core.vm.parse import parse_vm
 from geats_host.calls import units

@@ -10,12 +10,10 @@ deprovisioning removes it. A running VM is frozen while it is written, or only u
 cloned, if their pools can do that in no time.
 """
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 
 from returns.result import Failure, Success
 
@@ -24,6 +22,14 @@ from geats_core.deciding.refusals import foreign, only_while_off, refusals, unde
 from geats_core.guests.minion import minion_to_plain
 from geats_core.jobs import machine_memory
 from geats_core.jobs.arrivals import Arrival
+from geats_core.jobs.manifests import (
+    Manifest,
+    PackedVolume,
+    digest_of,
+    other_kinds,
+    other_volumes,
+    template_of,
+)
 from geats_core.planning.actions import (
     ActivateVolume,
     AllocateVolume,
@@ -46,16 +52,12 @@ from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import is_ready
 from geats_core.planning.steps import Plan
 from geats_core.planning.then import Then
-from geats_core.plans.codec import decode, encode
-from geats_core.reading import file_formats
 from geats_core.reading.checked import Checked, Code, Problem, Problems, problem
 from geats_core.reading.fields import hostname_of
-from geats_core.reading.shown_lines import shown_line, shown_lines
+from geats_core.reading.shown_lines import shown_lines
 from geats_core.reading.sizes import format_size
-from geats_core.reading.values import dataclass
 from geats_core.vm.claims import claims, name_claim
 from geats_core.vm.idmap import own_to_plain
-from geats_core.vm.lxc_config import unwritable
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.parse import parse_vm, to_plain
 from geats_core.vm.spec import ROOT, RootKind, VMSpec, Volume
@@ -65,67 +67,6 @@ OF_ONE_VM = re.compile(
     r"\s*lxc\.net\.[0-9]+\.(veth\.pair|hwaddr)\s*="
     r"|<os><nvram|<genid|<sysinfo|<devices><(interface|hostdev|disk(?! part=))"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackedVolume:
-    """A volume's part of an archive: the sha256 of it, and its size in bytes, as it is packed.
-
-    ``disk_bytes`` is the size of the disk that it contains; None if it contains a tree of files.
-    """
-
-    name: str
-    sha256: str
-    size_bytes: int
-    disk_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """What an archive contains: the VM's spec, its volumes, and the template of its root.
-
-    ``taken_s`` is when it was written, in seconds since the epoch. ``by_hand`` are the lines that a
-    person added to the driver's definition, ``remembered`` is what its driver keeps of its machine
-    (see ``machine_memory``), by what it is.
-    """
-
-    spec: VMSpec
-    template: str
-    volumes: tuple[PackedVolume, ...]
-    taken_s: int
-    version: int = file_formats.ARCHIVE
-    by_hand: tuple[str, ...] = ()
-    remembered: Mapping[str, str] = field(default_factory=dict)
-
-
-def manifest_to_json(manifest: Manifest) -> str:
-    """As text, with its own checksum: ``manifest_from_json`` reads it."""
-    plain = encode(manifest)
-    return json.dumps({"manifest": plain, "sha256": _digest(plain)}, indent=1) + "\n"
-
-
-def manifest_from_json(path: str, text: str) -> Checked[Manifest]:
-    """Read the manifest of an archive; report everything that is wrong with it."""
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return problem(path, f"is not JSON: {error}")
-    match raw:
-        case {"manifest": {"version": int(version)} as plain, "sha256": str(digest)}:
-            pass
-        case _:
-            return problem(path, "is not written by geats")
-    why = file_formats.newer(version, file_formats.ARCHIVE)
-    if why:
-        return problem(path, why)
-    if digest != _digest(plain):
-        return problem(path, "has another checksum than it should: the file was changed")
-    match decode(Manifest, path, plain):
-        case Success(manifest):
-            wrong = tuple(_inconsistent(path, manifest))
-            return Failure(wrong) if wrong else Success(manifest)
-        case Failure() as refused:
-            return refused
 
 
 def copied(spec: VMSpec, name: str, changes: Mapping[str, object]) -> Checked[VMSpec]:
@@ -299,8 +240,8 @@ def room_for(
     goal = Goal(name=spec.name, target=Target.DEFINED, spec=spec)
     found = (
         *in_the_way(spec, have, copy_of),
-        *_other_volumes(spec, manifest),
-        *_other_kinds(spec, manifest, facts),
+        *other_volumes(spec, manifest),
+        *other_kinds(spec, manifest, facts),
         *refusals(goal, spec, Observation(), facts),
         *claimed(spec, others),
         *_on_shared_pools(spec, facts, along),
@@ -328,12 +269,6 @@ def _on_shared_pools(spec: VMSpec, facts: HostFacts, along: Collection[str]) -> 
             advice = "move it from there by ssh (geats fetch, salt-run geats.migrate ... via)"
             path = f"{spec.name}.volumes[{volume.name}].pool"
             yield Problem(path, f"{why}: {advice}", Code.CONFLICT)
-
-
-def template_of(spec: VMSpec, manifest: Manifest) -> str:
-    """From which template the root volume of a copy counts as installed."""
-    kept = spec.template == manifest.spec.template
-    return manifest.template if kept else spec.template
 
 
 def _identity(spec: VMSpec, manifest: Manifest) -> Identity:
@@ -390,7 +325,7 @@ def claimed(spec: VMSpec, others: Mapping[str, VMSpec]) -> Problems:
 
 def _copy_of(manifest: Manifest, arrival: Arrival | None) -> str:
     """What the VM is a copy of: of this archive, wherever that is."""
-    digest, name = _digest(encode(manifest))[:12], manifest.spec.name
+    digest, name = digest_of(manifest)[:12], manifest.spec.name
     return f"an archive of {name} ({digest})" if arrival is None else arrival.copy_of(name, digest)
 
 
@@ -512,43 +447,6 @@ def _make_volume(draft: Draft, volume: Volume, size_bytes: int | None, also: str
         draft.add(FormatVolume(*where), f"it is not formatted{also}")
     if seen is None or not seen.active:
         draft.add(ActivateVolume(*where), "it is not active")
-
-
-def _other_volumes(spec: VMSpec, manifest: Manifest) -> Iterable[Problem]:
-    wanted, packed = [sorted(each.name for each in s.volumes) for s in (spec, manifest)]
-    if wanted != packed:
-        message = f"must be those of the archive ({', '.join(packed)}), got {', '.join(wanted)}"
-        yield Problem(f"{spec.name}.volumes", message)
-
-
-def _other_kinds(spec: VMSpec, manifest: Manifest, facts: HostFacts) -> Iterable[Problem]:
-    """Trees are not written to disks, nor disks to directories or to what is smaller."""
-    volumes = {volume.name: volume for volume in spec.volumes}
-    for packed in manifest.volumes:
-        if packed.name not in volumes:
-            continue
-        volume, disk_bytes = volumes[packed.name], packed.disk_bytes
-        offers, size_bytes = facts.pool(volume.pool).offers, volume.size_bytes
-        path = f"{spec.name}.volumes[{volume.name}]"
-        kind = RootKind.TREE if disk_bytes is None else RootKind.DISK
-        if offers is not None and not offers.takes(kind):
-            message = f"is a {kind} in the archive, and the pool {volume.pool!r} offers a {offers}"
-            yield Problem(f"{path}.pool", message, Code.REFUSED)
-        if disk_bytes is not None and size_bytes is not None and size_bytes < disk_bytes:
-            least = f"must be at least {format_size(disk_bytes)}, that of the disk in the archive"
-            yield Problem(f"{path}.size", least, Code.REFUSED)
-
-
-def _inconsistent(path: str, manifest: Manifest) -> Iterable[Problem]:
-    packed = sorted(volume.name for volume in manifest.volumes)
-    if packed != sorted(volume.name for volume in manifest.spec.volumes):
-        yield Problem(path, "its volumes are not those of its VM")
-    for line in unwritable(manifest.by_hand):
-        yield Problem(path, f"it has a line that no config can hold: {shown_line(line)!r}")
-
-
-def _digest(plain: object) -> str:
-    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _mappings(raw: object) -> Iterable[Mapping[str, object]]:

@@ -25,16 +25,8 @@ from dataclasses import field, replace
 
 from returns.result import Failure, Success
 
-from geats_core.jobs.copies import (
-    Manifest,
-    PackedVolume,
-    complete,
-    not_there,
-    not_whole,
-    read_in,
-    room_for,
-    template_of,
-)
+from geats_core.jobs.copies import complete, not_there, not_whole, read_in, room_for
+from geats_core.jobs.manifests import Manifest, PackedVolume, template_of
 from geats_core.planning.actions import ActivateVolume, TakeOver, TakeVolumes, Unfreeze
 from geats_core.planning.draft import Draft
 from geats_core.planning.host_facts import HostFacts

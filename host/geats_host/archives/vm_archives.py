@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias, assert_never
 
 from geats_core.declared.config import HostConfig
-from geats_core.jobs.copies import Manifest, PackedVolume, manifest_from_json, manifest_to_json
+from geats_core.jobs.manifests import Manifest, PackedVolume, manifest_from_json, manifest_to_json
 from geats_core.vm.spec import VMSpec
 from geats_host.archives.disk_archives import Disk, check_disk, pack_disk, unpack_disk
 from geats_host.archives.volume_archives import Packed, Tree, check, pack, unpack

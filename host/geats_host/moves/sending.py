@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from geats_core.declared.config import parse_config
-from geats_core.jobs.copies import Manifest, PackedVolume
+from geats_core.jobs.manifests import Manifest, PackedVolume
 from geats_core.jobs.moves import Offer, offer_to_plain, plan_to_read
 from geats_core.reading import fields
 from geats_core.reading.mappings import options

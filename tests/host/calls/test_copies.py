@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 from returns.result import Failure
 
-from geats_core.jobs.copies import Manifest, PackedVolume, manifest_to_json
+from geats_core.jobs.manifests import Manifest, PackedVolume, manifest_to_json
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.vm.observation import Observation, Power
 from geats_host.archives import vm_archives
