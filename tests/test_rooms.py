@@ -26,7 +26,7 @@ ORDERS = {
             "first_geats",
         ),
         *("planning", "deciding", "domains", "proxmox", "incus", "automation"),
-        *("hostwide", "plans", "jobs", "fleet"),
+        *("hostwide", "plans", "jobs", "adopting", "fleet"),
         *("actions", "spec", "everyday", "on_demand", ""),  # the names that programs import
     ),
     "geats_host": (

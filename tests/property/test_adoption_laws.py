@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from returns.result import Failure, Success
 
 from geats_core import Goal, HostFacts, Observation, Plan, PoolFacts, Power, Target, follow, plan
+from geats_core.adopting.container_adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.foreign.lxc_lines import OnHost
-from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import Restart

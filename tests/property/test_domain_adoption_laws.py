@@ -4,12 +4,12 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from returns.result import Failure, Success
 
+from geats_core.adopting.found_domains import FoundDomain, described, read_domain_found
 from geats_core.domains.domain_devices import DomainFacts, Source
 from geats_core.domains.domain_xml import domain_xml
 from geats_core.domains.elements import is_marked, parsed, text_of
 from geats_core.domains.embedding import embeds, read_domain, seal_of
 from geats_core.domains.machine_keys import problems, read_machine
-from geats_core.jobs.found_domains import FoundDomain, described, read_domain_found
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import VMSpec
 from tests.property.test_domain_laws import FACTS, machines

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from returns.result import Failure
 
 from geats_core import HostFacts, Observation, parse_vm
+from geats_core.adopting.container_adoption import RootSeen, as_found, plan_adopt, read_found
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.foreign.lxc_lines import Includes, OnHost, all_lines, own_lines
-from geats_core.jobs.adoption import RootSeen, as_found, plan_adopt, read_found
 from geats_core.vm.by_hand import winning
 from geats_core.vm.lxc_config import COMMON, USERNS, LxcFacts, render_lxc_config
 

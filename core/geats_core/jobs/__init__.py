@@ -1,1 +1,1 @@
-"""Plans for what no target asks for: snapshots, archives, clones, adoption."""
+"""Plans for what no target asks for: snapshots, archives, clones, renames."""

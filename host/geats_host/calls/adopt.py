@@ -9,10 +9,10 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from geats_core.adopting.container_adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.first_geats.definitions import lock_mark
 from geats_core.foreign.lxc_lines import root_of
 from geats_core.hostwide.strays import NO_NAME
-from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading import fields
 from geats_core.reading.checked import unknown

@@ -20,9 +20,9 @@ from geats_host.lazy import later
 if TYPE_CHECKING:
     import socket
 
+    from geats_core.adopting.domain_adoption import DomainText
     from geats_core.deciding.keeping_up import Ended
     from geats_core.foreign import lxc_lines
-    from geats_core.jobs.domain_adoption import DomainText
     from geats_core.planning.actions import Adopt, SetDevices
     from geats_core.planning.plugin_facts import DriverFacts
     from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite

@@ -22,12 +22,12 @@ from geats_host.planning.facts import facts_of
 from geats_host.storage import DiskAdoptingPool, Pool
 
 if TYPE_CHECKING:
-    from geats_core.jobs import domain_adoption, found_domains
-    from geats_core.jobs.domain_adoption import DomainText
-    from geats_core.jobs.found_domains import FoundDisk, FoundDomain
+    from geats_core.adopting import domain_adoption, found_domains
+    from geats_core.adopting.domain_adoption import DomainText
+    from geats_core.adopting.found_domains import FoundDisk, FoundDomain
 else:
     domain_adoption, found_domains = (
-        later(f"geats_core.jobs.{each}") for each in ("domain_adoption", "found_domains")
+        later(f"geats_core.adopting.{each}") for each in ("domain_adoption", "found_domains")
     )
 
 

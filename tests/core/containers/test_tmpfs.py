@@ -4,10 +4,10 @@ import pytest
 from returns.result import Failure
 
 from geats_core import VMSpec, parse_vm, to_plain
+from geats_core.adopting.container_adoption import read_found
 from geats_core.containers.tmpfs import Tmpfs, tmpfs_of
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.foreign.lxc_lines import OnHost
-from geats_core.jobs.adoption import read_found
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
 
 MEMORY = "lxc.mount.entry = tmpfs %s tmpfs rw,nosuid,nodev,create=dir"

@@ -18,13 +18,13 @@ from geats_host.errors import HostError
 from geats_host.lazy import later
 
 if TYPE_CHECKING:
+    from geats_core.adopting import domain_adoption, found_domains
     from geats_core.domains import domain_import
-    from geats_core.jobs import domain_adoption, found_domains
     from geats_core.planning.actions import Adopt
 else:
     domain_import = later("geats_core.domains.domain_import")
-    domain_adoption = later("geats_core.jobs.domain_adoption")
-    found_domains = later("geats_core.jobs.found_domains")
+    domain_adoption = later("geats_core.adopting.domain_adoption")
+    found_domains = later("geats_core.adopting.found_domains")
 
 
 @dataclass(frozen=True, slots=True)

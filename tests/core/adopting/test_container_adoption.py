@@ -24,9 +24,9 @@ from geats_core import (
     plan,
     to_plain,
 )
+from geats_core.adopting.container_adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.containers.own_ids import OwnIds
 from geats_core.foreign.lxc_lines import OnHost, root_of
-from geats_core.jobs.adoption import FoundVM, RootSeen, plan_adopt, read_found
 from geats_core.planning.actions import Adopt, AdoptVolume, Lock, SetLimits
 from geats_core.planning.goal import Goal, Target
 from geats_core.planning.model import after

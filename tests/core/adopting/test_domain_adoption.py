@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from geats_core import Checked, HostFacts, Observation, Plan, PoolFacts, Power, VMSpec, follow
-from geats_core.domains.machine_keys import driver_facts
-from geats_core.jobs.domain_adoption import (
+from geats_core.adopting.domain_adoption import (
     FORGETS,
     NO_AUTOSTART,
     DomainText,
     plan_adopt_domain,
     read_domain_text,
 )
-from geats_core.jobs.found_domains import described
+from geats_core.adopting.found_domains import described
+from geats_core.domains.machine_keys import driver_facts
 from geats_core.planning.actions import Adopt, AdoptVolume, SetLimits
 from geats_core.planning.plugin_facts import Offer
 from geats_core.vm.observation import Stage, VolumeSeen

@@ -1,4 +1,5 @@
-"""Adoption of a domain of libvirt, as it is and while it runs: see ``adoption`` for containers.
+"""Adoption of a domain of libvirt, as it is and while it runs; as ``container_adoption`` does it.
+
 
 Theory of operation
 -------------------
@@ -15,15 +16,15 @@ from dataclasses import dataclass, replace
 
 from returns.result import Failure, Success
 
-from geats_core.jobs.adoption import ASKED_FOR, cannot_become, planned_on
-from geats_core.jobs.copies import claimed
-from geats_core.jobs.found_domains import (
+from geats_core.adopting.container_adoption import ASKED_FOR, cannot_become, planned_on
+from geats_core.adopting.found_domains import (
     FoundDomain,
     as_running,
     described,
     hardware_of,
     read_domain_found,
 )
+from geats_core.jobs.copies import claimed
 from geats_core.planning.actions import Adopt, AdoptVolume
 from geats_core.planning.draft import Draft
 from geats_core.planning.host_facts import HostFacts

@@ -16,6 +16,7 @@ from xml.etree.ElementTree import Element
 
 from returns.result import Failure, Success
 
+from geats_core.adopting.kept_elements import kept, odd_tags, rival_tags, told
 from geats_core.domains.domain_devices import DomainFacts, Source
 from geats_core.domains.domain_import import KINDS, bytes_of, vm_of
 from geats_core.domains.domain_parts import Parts, child, read_file, value_of
@@ -24,7 +25,6 @@ from geats_core.domains.imported_devices import FORMATS, disk_path
 from geats_core.domains.machine import Bus, Machine, Model
 from geats_core.domains.machine_keys import read_machine
 from geats_core.foreign.notes import Plain, Taken
-from geats_core.jobs.kept_elements import kept, odd_tags, rival_tags, told
 from geats_core.reading.checked import Checked, Code, Problem, Problems
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.parse import parse_vm

@@ -5,19 +5,19 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
-from geats_core.domains.domain_devices import DomainFacts, Source
-from geats_core.domains.domain_xml import domain_xml
-from geats_core.domains.elements import parsed, text_of
-from geats_core.domains.embedding import embeds
-from geats_core.domains.machine_keys import read_machine
-from geats_core.jobs.found_domains import (
+from geats_core.adopting.found_domains import (
     FoundDomain,
     as_running,
     described,
     formats_of,
     read_domain_found,
 )
-from geats_core.jobs.kept_elements import LOST, told
+from geats_core.adopting.kept_elements import LOST, told
+from geats_core.domains.domain_devices import DomainFacts, Source
+from geats_core.domains.domain_xml import domain_xml
+from geats_core.domains.elements import parsed, text_of
+from geats_core.domains.embedding import embeds
+from geats_core.domains.machine_keys import read_machine
 from geats_core.vm.parse import parse_vm
 from tests.core.domains.test_domain_import import DISK, WINDOWS, small
 
