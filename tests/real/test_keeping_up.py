@@ -100,3 +100,12 @@ def test_a_guest_that_was_stopped_stays_off(owner: Owner) -> None:
     owner.to("stopped")
     assert owner.row["ended"] == ""
     assert keeping_up.keep_up(owner.host) == []
+
+
+def test_with_which_code_a_job_ended_is_known_though_nobody_starts_it_again(owner: Owner) -> None:
+    owner.restart = "no"
+    for code in (0, 7):
+        owner.to("running")
+        owner.end(code)
+        assert inventory.info_report(owner.host, NAME)["exit_code"] == code
+    assert keeping_up.keep_up(owner.host) == []

@@ -31,6 +31,8 @@ def since_s(path: str, raw: object, now_s: float) -> Checked[float]:
 def words_of(event: Event) -> str:
     """What a beacon reports, as people read it."""
     match event:
+        case {"to": to, "from": before, "ended": ended}:
+            return f"{before} → {to}: {ended}"
         case {"to": to, "from": before}:
             return f"{before or 'not defined'} → {to or 'not defined'}"
         case {"stray": is_stray}:

@@ -77,7 +77,7 @@ class Watching:
         now = overview_report(host)
         before, self.overview = self.overview, now
         for event in beacon.told(before, now, beacon.Watch()) if before is not None else ():
-            yield self._event(history.event_of_beacon(event))
+            yield self._event(history.event_of_beacon(history.with_its_end(host, event)))
 
     def _event(self, told: Mapping[str, object]) -> Reply:
         return {"sequence": self.sequence, "event": told}

@@ -12,7 +12,7 @@ from geats_core.declared.policy import Strays
 from geats_core.reading.checked import problem_to_plain
 from geats_core.reading.fields import VM_NAME, each, text
 from geats_core.reading.mappings import FORMER, options
-from geats_core.vm.observation import Observation
+from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Restarts, VMSpec
 from geats_host.drivers import Driver, Info
 from geats_host.errors import Refused, accepted
@@ -189,8 +189,14 @@ def host_report() -> Report:
 
 
 def info_report(host: Host, name: str) -> Report:
-    """One VM: what ``vm_report`` says, and its pid, addresses, memory and cpu time."""
-    report = vm_report(host, name, host.known(name))
+    """One VM: what ``vm_report`` says, and its pid, addresses, memory and cpu time.
+
+    ``exit_code`` is that of a guest that is off, if its driver knows it: 0 if it ended well.
+    """
+    have = host.known(name)
+    report = vm_report(host, name, have)
+    spec = have.recorded if have.power is Power.STOPPED else None
+    report |= {"exit_code": keeping_up.how_ended(host, spec).code if spec else None}
     info = host.info(name)
     addresses = list(info.addresses) or report["addresses"]
     return {"name": name, **report, **asdict(info), "addresses": addresses}

@@ -8,16 +8,28 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from geats_core.requests import beacon, history
+from geats_core.requests.vm_filter import ListedPower
+from geats_core.vm.observation import Power
 from geats_host.calls.inventory import overview_report
 from geats_host.errors import HostError, accepted
 from geats_host.host import Host
+from geats_host.lazy import later
 from geats_host.registry import Entry, Outcome
+
+if TYPE_CHECKING:
+    from geats_core.deciding import keeping_up as endings
+    from geats_host.calls.guests import keeping_up
+else:  # it is needed if a VM ends
+    endings = later("geats_core.deciding.keeping_up")
+    keeping_up = later("geats_host.calls.guests.keeping_up")
 
 Report = dict[str, object]
 MANY = 100_000  # entries: as many as a journal keeps by default
 EVERY_S = 2.0
+UNKNOWN = ListedPower.UNKNOWN
 
 
 def journal_report(
@@ -85,7 +97,7 @@ def follow(
                     yield _of_step(entry)
             now = overview_report(host, {"vms": list(vms)} if vms else {})
             for told in beacon.told(before, now, beacon.Watch()) if before is not None else ():
-                yield event_of_beacon(told)
+                yield event_of_beacon(with_its_end(host, told))
             before, error = now, ""
         except HostError as failed:
             error = str(failed)
@@ -128,9 +140,24 @@ def event_of(entry: Entry) -> Report | None:
     return _of_step(entry) if _is_event(entry, ()) else None
 
 
+def with_its_end(host: Host, event: beacon.Event) -> beacon.Event:
+    """A VM that is off now: with the ``code`` of its guest and how it ``ended``, if that is known.
+
+    The code is 0 if it ended well, and 128 and the number of a signal that killed it.
+    """
+    if event.get("to") != Power.STOPPED or event["from"] in (None, UNKNOWN):
+        return event
+    spec = host.observe(event["vm"]).recorded
+    ended = None if spec is None else keeping_up.how_ended(host, spec)
+    if ended is None or ended.code is None:
+        return event
+    return {**event, "code": ended.code, "ended": endings.in_words(ended)}
+
+
 def event_of_beacon(event: beacon.Event) -> Report:
     """What a beacon reports, as an event."""
     return {
+        **{key: event[key] for key in ("code", "ended") if key in event},
         "time": _time(time.time()),
         "vm": event.get("vm", ""),
         "what": event["tag"].partition("/")[0],

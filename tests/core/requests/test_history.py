@@ -65,4 +65,6 @@ def test_what_a_beacon_reports_is_told_in_words() -> None:
         "pools.big is available again",
     ]
     assert history.words_of({"tag": "trouble", "error": "disk full"}) == "disk full"
+    off = {"tag": "state/web", "vm": "web", "from": "running", "to": "stopped", "ended": "crashed"}
+    assert history.words_of(off) == "running → stopped: crashed"
     assert history.words_of({"tag": "trouble", "error": ""}) == "the host can be looked at again"

@@ -1,5 +1,6 @@
 """Watch: nothing is missed between two calls, whoever reads slowly catches up."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from geats_host.agent import watching
 from geats_host.agent.faults import Fault
 from geats_host.agent.watching import Watching, caught_up
+from geats_host.drivers.memory import MemoryDriver
 from tests.host.agent.conftest import Agent, Client, Error
 
 
@@ -53,6 +55,28 @@ def test_between_two_calls_nothing_is_missed(agent: Agent, root: Client) -> None
     told = events(root, "start web01")
     done = [e for e in other.call("Journal", after=known)["entries"] if e["outcome"] == "done"]
     assert [each["sequence"] for each in told] == [each["number"] for each in done]
+
+
+def test_how_a_job_ended_is_told_as_it_ends_and_when_it_is_asked(
+    agent: Agent, root: Client
+) -> None:
+    agent.client_of(0).apply(names=["web01"], verb="start")
+    watch(root)
+    driver = agent.host.drivers["memory"]
+    assert isinstance(driver, MemoryDriver)
+    driver.end_by_itself("web01", 3, int(time.time()))
+    *_, last = events(root, "stopped")
+    said = {key: last["event"][key] for key in ("vm", "event", "code", "ended")}
+    assert said == {
+        "vm": "web01",
+        "event": "running → stopped: exited (3)",
+        "code": 3,
+        "ended": "exited (3)",
+    }
+    other = agent.client_of(0)
+    assert other.call("Info", name="web01")["vm"]["exit_code"] == 3
+    other.apply(names=["web01"], verb="start")
+    assert other.call("Info", name="web01")["vm"]["exit_code"] is None
 
 
 def test_only_vms_that_match_are_told(agent: Agent, root: Client) -> None:

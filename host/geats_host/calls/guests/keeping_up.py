@@ -55,7 +55,7 @@ def fallen(host: Host, seen: Mapping[str, Observation]) -> dict[str, Fallen]:
             continue
         if _is_sent(host, spec):
             continue
-        ended = _ended(host, spec)
+        ended = how_ended(host, spec)
         found[name] = Fallen(spec, ended, due(spec, kept, ended))
     return found
 
@@ -120,7 +120,9 @@ def _is_sent(host: Host, spec: VMSpec) -> bool:
     return offers.was_sent(host.registry, noted) if told is None else told
 
 
-def _ended(host: Host, spec: VMSpec) -> Ended:
+def how_ended(host: Host, spec: VMSpec) -> Ended:
+    """How a VM that is off ended when it was last on, as far as its driver knows."""
+
     def ended(driver: Driver) -> Ended:
         return driver.ended(spec.name) if isinstance(driver, EndingDriver) else UNKNOWN
 

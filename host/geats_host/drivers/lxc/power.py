@@ -12,7 +12,7 @@ from geats_core.containers.live_nics import as_seen
 from geats_core.planning.actions import SetDevices
 from geats_core.vm.lxc_config import HALT, HALT_SIGNAL, denies_devices, halt_signal, live_items
 from geats_core.vm.observation import Power
-from geats_core.vm.spec import Dns, Limits, Restarts, VMSpec
+from geats_core.vm.spec import Dns, Init, Limits, Restarts, VMSpec
 from geats_host.drivers import held, vm_files
 from geats_host.drivers.lxc import definition, folders, monitor, process
 from geats_host.drivers.lxc import hold as lxc_hold
@@ -198,7 +198,7 @@ def _check_address(options: Options, name: str) -> None:
 
 def _starting(options: Options, spec: VMSpec) -> list[str]:
     path, writable = options.path, _set_apart(spec)
-    told = spec.restart is not Restarts.NO
+    told = spec.restart is not Restarts.NO or spec.init is Init.NONE  # whose end is that of a job
     command = process.starting(
         path, spec.name, telling_its_end=told, console_bytes=spec.program.console_log
     )
