@@ -20,7 +20,13 @@ MODULES = {
     "parser": ("vm.parse", "reading.fields", "reading.sizes", "reading.checked", "declared.config"),
     "model": ("planning.model",),
     "planner": (
-        *("deciding.planner", "deciding.restarts", "deciding.refusals", "deciding.abilities"),
+        *(
+            "deciding.planner",
+            "deciding.power_steps",
+            "deciding.volume_steps",
+            "deciding.live_steps",
+        ),
+        *("deciding.goal_draft", "deciding.restarts", "deciding.refusals", "deciding.abilities"),
         *("deciding.losses", "planning.ordering"),
     ),
     "host": (

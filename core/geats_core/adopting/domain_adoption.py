@@ -1,6 +1,5 @@
 """Adoption of a domain of libvirt, as it is and while it runs; as ``container_adoption`` does it.
 
-
 Theory of operation
 -------------------
 Nothing is moved, and nothing restarts. The disks stay where they are, and become volumes of pools.
