@@ -41,6 +41,10 @@ geats:
     disks:                       # files that are the disks of virtual machines
       type: sparsefile
       path: /srv/disks
+    nfs:                         # files that several hosts see: each VM there is that of one host
+      type: sparsefile
+      path: /mnt/nfs/disks
+      shared: true
 
   # Directories of the host that VMs may bind, including everything below them.
   bind_sources: [/srv/media]

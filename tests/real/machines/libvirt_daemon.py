@@ -80,7 +80,8 @@ def a_daemon(folder: Path, user: str = "root", *, logs: bool = False) -> Iterato
     Path("/etc/libvirt/qemu.conf").write_text(conf)
     Path("/etc/libvirt/libvirtd.conf").write_text(LIBVIRTD_CONF.format(uuid=uuid.uuid4()))
     Path("/etc/libvirt/virtlogd.conf").write_text(VIRTLOGD_CONF)
-    logger = subprocess.Popen(["virtlogd"], start_new_session=True) if logs else None
+    pid_file = ("--pid-file", "/run/libvirt/virtlogd.pid")  # others have daemons too
+    logger = subprocess.Popen(["virtlogd", *pid_file], start_new_session=True) if logs else None
     try:
         start_daemon(folder)
         yield

@@ -38,12 +38,13 @@ def test_a_guest_goes_on_elsewhere_with_its_memory_and_its_disks(hosts: TwoHosts
     a, b = hosts.a, hosts.b
     for each in (a, b):
         agent_guest.disk(each.folder / "image")
-    a.vms = {NAME: vm(memory="128MiB", hardware=agent_guest.hardware())}
+    a.vms = {NAME: vm(memory="128MiB", console_log="64KiB", hardware=agent_guest.hardware())}
     a.geats("apply", NAME)
     a.geats("wait", NAME, "--timeout", "300", "--", "true")
-    words = "echo word > /tmp/word; echo note > /mnt/note; cat /proc/uptime"
+    words = "echo said >/dev/ttyS0; echo word >/tmp/word; echo note >/mnt/note; cat /proc/uptime"
     before = float(a.geats("exec", NAME, "--", "sh", "-c", words).split()[0])
     described, a.vms = a.vms, {}
+    assert b"said" in a.console(NAME)
     shown = hosts.fetch("--live", "--dry-run")
     assert f"take {NAME} over from ssh://root@a/{NAME} as it runs" in shown.stdout
     assert (a.power(), b.left()) == ("running", [])
@@ -51,14 +52,21 @@ def test_a_guest_goes_on_elsewhere_with_its_memory_and_its_disks(hosts: TwoHosts
     moved = hosts.fetch("--live")
     assert moved.returncode == 0, moved.stdout + moved.stderr
     assert (a.left(), b.power()) == ([], "running")
-    words = "cat /proc/uptime /tmp/word /mnt/note; sync"
+    words = "echo anew >/dev/ttyS0; cat /proc/uptime /tmp/word /mnt/note; sync"
     uptime, *_, word, note = b.geats("exec", NAME, "--", "sh", "-c", words).split()
     assert (float(uptime) > before, word, note) == (True, "word", "note")
     b.vms = described
     assert "nothing to do" in b.geats("plan", NAME)
     assert hosts.fetch("--live").returncode == 0  # there is nothing to do
+    assert b"anew" in b.console(NAME)
     b.geats("stop", NAME)
-    b.geats("deprovision", NAME)
+    b.vms, new = {}, f"{NAME}-new"
+    b.geats("rename", NAME, new)
+    assert b"anew" in b.console(new)
+    b.geats("start", new)  # it is kept on
+    b.geats("stop", new)
+    assert b"anew" in b.console(new)
+    b.geats("deprovision", new)
     assert b.left() == []
 
 

@@ -16,7 +16,7 @@ from tests.real.machines.libvirt_daemon import a_daemon
 
 @pytest.fixture(scope="module", autouse=True)
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with a_daemon(tmp_path_factory.mktemp("libvirt")):
+    with a_daemon(tmp_path_factory.mktemp("libvirt"), logs=True):
         yield
 
 
@@ -33,7 +33,8 @@ class TestQemu(DriverConformance):
     @pytest.fixture
     def make(self, tmp_path: Path) -> Make:
         def made(name: str, **keys: object) -> tuple[VMSpec, Mapping[str, Place]]:
-            want = vm(name, driver="qemu", **{"memory": "64MiB", **keys})
+            usual = {"memory": "64MiB", "console_log": "64KiB"}
+            want = vm(name, driver="qemu", **{**usual, **keys})
             return want, {"root": Place(root_disk(tmp_path / f"{name}.raw"), Offer.FILE)}
 
         return made

@@ -136,6 +136,10 @@ class OneHost:
         self.run("virsh", "destroy", NAME)
         self.run("virsh", "undefine", NAME)
 
+    def console(self, name: str) -> bytes:
+        """What a VM said on its serial console here, as it is kept."""
+        return (self.folder / f"state/libvirt/qemu/{name}/console.log").read_bytes()
+
     def power(self) -> str:
         """Of the domain, as libvirt sees it; empty if there is none."""
         return self.run("virsh", "--quiet", "domstate", NAME).stdout.strip()
@@ -216,6 +220,6 @@ def restart_daemon(folder: Path) -> None:
 
 if __name__ == "__main__":
     socket.sethostname(sys.argv[2])
-    with a_daemon(Path(sys.argv[1])):
+    with a_daemon(Path(sys.argv[1]), logs=True):
         print("ready", flush=True)
         sys.stdin.read()
