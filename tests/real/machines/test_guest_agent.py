@@ -5,6 +5,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,18 @@ def test_it_powers_off_when_it_is_asked_to(driver: LibvirtDriver) -> None:
     assert driver.observe()[NAME].power is Power.STOPPED
     with pytest.raises(HostError, match="cannot run a program"):
         ran(driver, "true")
+
+
+def test_cpus_that_are_added_are_brought_up_in_the_guest(
+    driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    keys = agent_guest.hardware(max_cpus=3)
+    want = agent_guest.machine("cpus", cpus=1, hardware=keys)
+    agent_guest.booted(driver, want, tmp_path)
+    online = Command(argv=("cat", "/sys/devices/system/cpu/online"))
+    try:
+        driver.set_limits(want.name, replace(want.limits, cpus=3.0))
+        assert driver.exec(want.name, online).stdout == b"0-2\n"
+    finally:
+        driver.stop(want.name)
+        driver.undefine(want.name)

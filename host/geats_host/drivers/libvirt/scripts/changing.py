@@ -15,6 +15,7 @@ of_geats: Any = import_module("of_geats")  # beside this one
 LOOKS_S = 0.05
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 PINGS_S = 2  # whole seconds that an agent has
+PLUGGED_IN_WITHIN_S = 5.0  # a guest sees a new CPU a while after it is there
 Request: TypeAlias = Mapping[str, Any]
 Answer: TypeAlias = dict[str, object]
 Connection: TypeAlias = Any
@@ -37,9 +38,18 @@ def set_limits(host: Connection, request: Request) -> Answer:
         domain.setVcpusFlags(request["cpus"], LIVE)
     answer: Answer = of_geats.note(domain, request)
     if is_more and of_geats.agent_says(domain, "guest-ping", PINGS_S):
-        with suppress(libvirt.libvirtError):  # a guest without an agent brings them up by itself
-            domain.setVcpusFlags(request["cpus"], libvirt.VIR_DOMAIN_VCPU_GUEST)
+        _bring_up(domain, request["cpus"])
     return answer
+
+
+def _bring_up(domain: Domain, cpus: int) -> None:
+    """Have the agent bring up new CPUs, once the guest sees them; without one it does so itself."""
+    until = time.monotonic() + PLUGGED_IN_WITHIN_S
+    while time.monotonic() < until:
+        with suppress(libvirt.libvirtError):
+            domain.setVcpusFlags(cpus, libvirt.VIR_DOMAIN_VCPU_GUEST)
+            return
+        time.sleep(LOOKS_S)
 
 
 def set_devices(host: Connection, request: Request) -> Answer:
