@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from geats_core.deciding.losses import missing_volumes, outdated_volumes
-from geats_core.planning.costs import COST, Impact
+from geats_core.planning.costs import COST, Costs, Impact
 from geats_core.planning.goal import Restart
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.spec_changes import Change, at_least, changes
@@ -12,6 +12,8 @@ from geats_core.reading.sizes import format_size
 from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import Observation, Power, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec, Volume
+
+SIZES = "volume sizes"  # a field of COST
 
 
 def changes_that_restart(
@@ -73,7 +75,7 @@ def _growths_while_off(
         why = facts.cannot_grow_online(want.driver, volume)
         if why and seen is not None and must_grow(volume, seen):
             old, new = {volume.name: _size(seen)}, {volume.name: _size(volume)}
-            yield Change("volume sizes", old, new, Impact.RESTART), why
+            yield Change(SIZES, old, new, Impact.RESTART), why
 
 
 def in_words(because: tuple[Change, ...], want: VMSpec, have: Observation, facts: HostFacts) -> str:
@@ -81,6 +83,17 @@ def in_words(because: tuple[Change, ...], want: VMSpec, have: Observation, facts
     whys = {f"{change}": why for change, why in _growths_while_off(want, have, facts)}
     words = map(str, because)
     return "; ".join(f"{each} ({whys[each]})" if each in whys else each for each in words)
+
+
+def waiting(now: VMSpec, then: VMSpec, have: Observation, costs: Costs) -> tuple[Change, ...]:
+    """What of *then* is not in effect in a VM that runs with *now*.
+
+    Nobody waits for what costs nothing, nor for the size of a volume that has it by now.
+    """
+    seen = ((each, have.volume(each.pool, each.name)) for each in then.volumes)
+    grow = any(volume is not None and must_grow(each, volume) for each, volume in seen)
+    found = at_least(Impact.LIVE, changes(now, then, costs))
+    return tuple(each for each in found if grow or each.field != SIZES)
 
 
 def must_grow(volume: Volume, seen: VolumeSeen) -> bool:

@@ -23,6 +23,7 @@ from geats_host.plugins.entry_points import pools_of
 from geats_host.storage import Pool
 
 if TYPE_CHECKING:
+    from geats_core.deciding import restarts
     from geats_core.hostwide import strays
     from geats_core.planning import spec_changes
     from geats_core.requests import vm_filter as listing
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from geats_host.calls.guests import keeping_up
 else:
     keeping_up = later("geats_host.calls.guests.keeping_up")
+    restarts = later("geats_core.deciding.restarts")
     strays = later("geats_core.hostwide.strays")
     spec_changes = later("geats_core.planning.spec_changes")
     secrets = later("geats_core.vm.secrets")
@@ -166,9 +168,7 @@ def pending_of(host: Host, have: Observation) -> "tuple[spec_changes.Change, ...
     if now is None or then is None or now == then:
         return ()
     able = host.drivers.ask(then.driver, lambda driver: driver.facts)
-    if able is None:
-        return spec_changes.changes(now, then)
-    return spec_changes.changes(now, then, able.all_costs)
+    return restarts.waiting(now, then, have, {} if able is None else able.all_costs)
 
 
 def host_report() -> Report:

@@ -23,7 +23,7 @@ from geats_core import (
     parse_vm,
     plan,
 )
-from geats_core.deciding.restarts import rebuilds, why_restart
+from geats_core.deciding.restarts import rebuilds, waiting, why_restart
 from geats_core.planning.offers import Offer
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.planning.spec_changes import Change
@@ -147,6 +147,20 @@ def test_nothing_is_pending_where_it_is_not_known_what_is_in_effect() -> None:
     assert [describe(step.action, "web") for step in made.steps] == ["define web"]
     assert made.pending == ()
     assert [change.field for change in plan(goal, ON).unwrap().pending] == ["binds"]
+
+
+def test_nobody_waits_for_what_costs_nothing_or_is_there() -> None:
+    large = web(labels={"a": "b"}, volumes=[ROOT | {"size": "20GiB"}])
+    grown = replace(ON, volumes=(replace(ON.volumes[0], size_bytes=20 << 30),))
+    small = replace(ON, volumes=(replace(ON.volumes[0], size_bytes=10 << 30),))
+
+    assert waiting(WEB, large, grown, {}) == ()
+    assert [str(each) for each in waiting(WEB, large, small, {})] == [
+        "volume sizes changed {root: 10GiB} → {root: 20GiB}"
+    ]
+    told = web(hostname="db", volumes=[ROOT | {"size": "20GiB"}])
+    assert [each.field for each in waiting(WEB, told, grown, {})] == ["hostname"]
+    assert waiting(WEB, large, replace(ON, volumes=()), {}) == ()
 
 
 def test_a_vm_has_the_time_to_shut_down_that_it_was_started_with() -> None:
