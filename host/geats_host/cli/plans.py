@@ -4,21 +4,20 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 from click.core import ParameterSource
 from returns.result import Failure
 
+from geats_core.hostwide.host_planner import HostPlan
 from geats_core.planning.actions import Start
 from geats_core.planning.costs import Impact
 from geats_core.planning.goal import ByHand, PowerOff, Restart, Target
 from geats_core.planning.host_facts import HostFacts
-from geats_core.plans.diagrams import dot, mermaid
-from geats_core.plans.explain import table, why
 from geats_core.plans.glance import refused_lines
 from geats_core.plans.plan_files import (
     Recorded,
@@ -27,10 +26,8 @@ from geats_core.plans.plan_files import (
     recorded_from_json,
     to_json,
 )
-from geats_core.plans.reverse_host import reverse_host, snapshots_first
 from geats_core.reading.mappings import Raw
 from geats_host.calls import lifecycle, reports
-from geats_host.calls.guests.keeping_up import note_restarts, plan_keep_up
 from geats_host.calls.in_turn import in_turn
 from geats_host.cli import plan_view
 from geats_host.cli.plan_view import Detail
@@ -40,12 +37,26 @@ from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.outcomes import Interrupted
 from geats_host.errors import HostError, accepted
 from geats_host.host import Host
+from geats_host.lazy import later
 from geats_host.planning.facts import facts_of, record
 from geats_host.planning.from_values import plan_recorded
 from geats_host.planning.goals import Wishes, groups_of, wishes
 from geats_host.planning.plans import plan_boot, plan_halt, plan_wishes
 
-DIAGRAMS = {"table": table, "mermaid": mermaid, "dot": dot}
+if TYPE_CHECKING:
+    from geats_core.plans import diagrams, explain, reverse_host
+    from geats_host.calls.guests import keeping_up
+else:  # few plans are drawn, explained, reversed, or keep something up
+    diagrams = later("geats_core.plans.diagrams")
+    explain = later("geats_core.plans.explain")
+    reverse_host = later("geats_core.plans.reverse_host")
+    keeping_up = later("geats_host.calls.guests.keeping_up")
+
+DIAGRAMS: Mapping[str, Callable[[HostPlan], str]] = {
+    "table": lambda plan: explain.table(plan),
+    "mermaid": lambda plan: diagrams.mermaid(plan),
+    "dot": lambda plan: diagrams.dot(plan),
+}
 FORMATS = ("text", *DIAGRAMS, "html", "json")
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
@@ -312,7 +323,7 @@ def why_(
     The plan is the same as that of 'plan' with the same NAMES and options.
     """
     made = _plan(session, wishes, _recorded(recording), snapshot=snapshot)
-    answer = accepted(why(made.plan, question))
+    answer = accepted(explain.why(made.plan, question))
     session.answer({"answer": answer}, lambda: click.echo(answer))
 
 
@@ -341,7 +352,9 @@ def reverse(
     """Show the plan that undoes the one in FILE after it was applied, and what it cannot undo."""
     made = accepted(plan_from_json(_text(file)), file.name)
     facts = _facts(session, _recorded(recording))
-    back = accepted(reverse_host(made, facts, session.config.policy, groups_of(session.config)))
+    back = accepted(
+        reverse_host.reverse_host(made, facts, session.config.policy, groups_of(session.config))
+    )
     _save(back, save)
     _show(session, back, form, _detail(True, steps=steps))
 
@@ -380,9 +393,9 @@ def keep_up_(session: Session, dry_run: bool, verbose: bool) -> None:
     The beacon of Salt does the same; without Salt, have a timer of systemd run this.
     """
     host = session.host_in_part
-    made = plan_keep_up(host)
+    made = keeping_up.plan_keep_up(host)
     if not dry_run:
-        note_restarts(host, made)
+        keeping_up.note_restarts(host, made)
     show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose))
 
 
@@ -479,7 +492,7 @@ def _plan(
         return made
     now_s = int(time.time())
     name = time.strftime("before-%Y%m%d-%H%M%S", time.gmtime(now_s))
-    return accepted(snapshots_first(made, _facts(session, recorded), name, now_s))
+    return accepted(reverse_host.snapshots_first(made, _facts(session, recorded), name, now_s))
 
 
 def _facts(session: Session, recorded: Recorded | None) -> HostFacts:

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from returns.result import Failure, Success
 
@@ -35,7 +36,6 @@ from geats_core.reading.fields import Reader, absolute_path, positive_int
 from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Stage, VolumeSeen
 from geats_host.errors import HostError, Refused
-from geats_host.guest_trees import trees
 from geats_host.guest_trees.folders import (
     check_directory,
     check_unused,
@@ -43,7 +43,7 @@ from geats_host.guest_trees.folders import (
     is_directory,
     open_directory,
 )
-from geats_host.guest_trees.tree_copies import copy
+from geats_host.lazy import later
 from geats_host.linux.mounts import Mount, mounts
 from geats_host.linux.namespaces import user_namespace
 from geats_host.linux.overlay_mounts import (
@@ -67,6 +67,12 @@ from geats_host.storage.directory import COPY_TIMEOUT_S, DirectoryPool
 from geats_host.storage.layers import LAYERS, Below, put_below, read_below, write_below
 from geats_host.storage.marks import read_marks
 from geats_host.storage.pool_path import existing, pool_path
+
+if TYPE_CHECKING:
+    from geats_host.guest_trees import tree_copies, trees
+else:  # of what is filled or destroyed
+    tree_copies = later("geats_host.guest_trees.tree_copies")
+    trees = later("geats_host.guest_trees.trees")
 
 NEW = "upper.new"
 UNUSED_WITHIN_S = 10  # a mount namespace that ended is taken apart a moment later
@@ -340,7 +346,7 @@ class OverlayPool:
             return
         _make_directory(NEW, at, 0, 0o700)
         with open_directory(UPPER, from_) as upper, open_directory(NEW, at) as new:
-            copy(upper, new)
+            tree_copies.copy(upper, new)
 
     @contextmanager
     def _tree(self, template: VolumeId) -> Iterator[int]:
