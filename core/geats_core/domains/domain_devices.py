@@ -48,7 +48,8 @@ class DomainFacts:
     guest says on its serial console, if that is kept. ``uuid`` and ``machine`` are those that the
     domain has already: its UUID, and its versioned machine type; both empty if there is none yet.
     ``emulator`` is the program that runs it, empty where libvirt decides. ``switches`` are those of
-    the host's bridges that are of Open vSwitch: libvirt makes their ports in another way.
+    the host's bridges that are of Open vSwitch: libvirt makes their ports in another way. ``key``
+    is that of the host for ``spec_digest``.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class DomainFacts:
     emulator: str = ""
     arch: str = "x86_64"
     switches: frozenset[str] = frozenset()
+    key: str = ""
 
 
 def pinned(wanted: str, known: str) -> str:

@@ -5,7 +5,7 @@ format of each disk. So what libvirt gives back has all of it, and more: see ``e
 """
 
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from xml.etree.ElementTree import Element
 
 from geats_core.domains.domain_devices import DomainFacts, pinned
@@ -54,14 +54,19 @@ def domain_element(
     return domain
 
 
-def spec_digest(spec: VMSpec) -> str:
-    """By which a domain says what it was made from: the spec itself may contain secrets."""
-    return sha256(to_text(spec).encode()).hexdigest()
+def spec_digest(spec: VMSpec, key: str = "") -> str:
+    """By which a domain says what it was made from: the spec itself may contain secrets.
+
+    libvirt shows it to everybody: with a *key* of the host, nobody can try what they may be.
+    """
+    text = to_text(spec).encode()
+    made = blake2b(text, key=key.encode(), digest_size=32) if key else sha256(text)
+    return made.hexdigest()
 
 
-def note_xml(spec: VMSpec) -> str:
+def note_xml(spec: VMSpec, key: str = "") -> str:
     """What is to be noted in a domain that runs by *spec*: libvirt adds the namespace itself."""
-    return text_of(Element("vm", {DIGEST: spec_digest(spec)}))
+    return text_of(Element("vm", {DIGEST: spec_digest(spec, key)}))
 
 
 def domain_uuid(name: str, kind: str, taken: int = 0) -> str:
@@ -79,7 +84,7 @@ def _identity(spec: VMSpec, facts: DomainFacts) -> Iterable[Element]:
     top = Element("top")
     sub(top, "name", spec.name)
     sub(top, "uuid", facts.uuid or domain_uuid(spec.name, facts.kind))
-    sub(top, "metadata").append(Element(NOTE, {DIGEST: spec_digest(spec)}))
+    sub(top, "metadata").append(Element(NOTE, {DIGEST: spec_digest(spec, facts.key)}))
     return top
 
 

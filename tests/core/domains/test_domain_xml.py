@@ -272,6 +272,8 @@ def test_what_is_noted_tells_nothing_of_the_spec() -> None:
 
     assert "hunter2" not in domain_xml(want, read_machine(want).unwrap(), FACTS)
     assert spec_digest(want) in note_xml(want)
+    assert len({spec_digest(want, key) for key in ("", "a", "b")}) == 3
+    assert spec_digest(want, "a") in note_xml(want, "a")
     assert spec_digest(want) != spec_digest(spec())
 
 

@@ -40,9 +40,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_spec_is_found_by_its_digest_unless_it_was_changed(folder: Path) -> None:
-    digest = spec_digest(web())
+    digest = definition.digest_of(folder, web())
     assert definition.spec_of(folder, digest) == web()
-    for other in ("", "../web", spec_digest(web(hostname="other"))):
+    for other in ("", "../web", definition.digest_of(folder, web(hostname="other"))):
         assert definition.spec_of(folder, other) is None
     (folder / f"spec.{digest}").write_text('{"template": "alpine", "memory": "64MiB"}')
     assert definition.spec_of(folder, digest) is None
@@ -53,8 +53,22 @@ def test_a_spec_is_found_by_its_digest_unless_it_was_changed(folder: Path) -> No
 def test_specs_that_nobody_needs_any_more_are_removed(folder: Path) -> None:
     other = web(hostname="other")
     definition.write_spec(folder, other)
-    definition.forget_specs(folder, {spec_digest(other), ""})
-    assert [each.name for each in folder.iterdir()] == [f"spec.{spec_digest(other)}"]
+    digest = definition.digest_of(folder, other)
+    definition.forget_specs(folder, {digest, ""})
+    assert [each.name for each in folder.iterdir()] == [f"spec.{digest}"]
+
+
+def test_digests_that_libvirt_shows_to_everybody_are_of_this_host_alone(folder: Path) -> None:
+    """Else who can look could try what a secret is."""
+    digest, key = definition.digest_of(folder, web()), folder.parent / definition.KEY
+    assert spec_digest(web()) not in definition.noted_of(folder, web())
+    assert digest in definition.noted_of(folder, web())
+    assert definition.digest_of(folder.parent / "other/web", web()) != digest
+    assert [*folder.parent.iterdir()].count(key) == 1
+    assert key.stat().st_mode & 0o007 == 0
+    plain = spec_digest(web())  # as an older geats noted it
+    (folder / f"spec.{digest}").rename(folder / f"spec.{plain}")
+    assert definition.spec_of(folder, plain) == web()
 
 
 def test_a_definition_that_was_cut_is_judged_by_what_libvirt_has(folder: Path) -> None:

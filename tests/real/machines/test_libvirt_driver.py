@@ -595,6 +595,30 @@ def test_how_a_machine_ended_is_known(driver: LibvirtDriver, tmp_path: Path) -> 
     assert opened.ended(NAME) == Ended(code=0, how="was powered off")
 
 
+def test_a_machine_of_an_older_geats_is_as_it_was(
+    driver: LibvirtDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its digests were made without a key: nothing of it looks changed."""
+    want = machine("life")
+    with monkeypatch.context() as older:
+        older.setattr(definition, "_make_key", lambda folder: None)
+        driver.define(want, places(want, tmp_path))
+        driver.start(NAME)
+    assert definition.key_of(tmp_path / "libvirt/qemu" / NAME) == ""
+    other = machine("other")
+    driver.define(other, places(other, tmp_path))
+    assert definition.key_of(tmp_path / "libvirt/qemu" / NAME) != ""
+    seen = driver.observe(NAME)[NAME]
+    assert (seen.defined, seen.in_effect, seen.by_hand) == (want, want, ())
+    more = replace(want, hostname="changed")
+    driver.define(more, places(more, tmp_path))
+    seen = driver.observe(NAME)[NAME]
+    assert (seen.defined, seen.in_effect) == (more, want)
+    driver.stop(NAME)
+    driver.start(NAME)
+    assert driver.observe(NAME)[NAME].in_effect == more
+
+
 def wait_until_off(driver: LibvirtDriver) -> None:
     """For a minute at most."""
     until = time.monotonic() + 60

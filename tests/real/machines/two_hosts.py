@@ -112,7 +112,8 @@ class OneHost:
         """What there is of any VM: domains, files, sockets."""
         domains = self.run("virsh", "--quiet", "list", "--all", "--name").stdout.split()
         room = self.run("sh", "-c", "ls -d /run/libvirt/geats-*").stdout.split()
-        files = [*self.folder.glob("pool/geats-test-*"), *self.folder.glob("state/libvirt/qemu/*")]
+        places = ("pool/geats-test-*", "state/libvirt/qemu/[!_]*")
+        files = [each for place in places for each in self.folder.glob(place)]
         return [*domains, *room, *map(str, files)]
 
     def sent_bytes(self, of: str) -> int:

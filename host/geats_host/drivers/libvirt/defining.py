@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from geats_core.domains.domain_devices import DomainFacts
-from geats_core.domains.domain_xml import domain_uuid, domain_xml, note_xml, spec_digest
+from geats_core.domains.domain_xml import domain_uuid, domain_xml
 from geats_core.domains.elements import unmergeable
 from geats_core.domains.embedding import noted, read_domain
 from geats_core.domains.machine import Firmware, Machine
@@ -60,7 +60,9 @@ class Defining(Domains):
             facts = replace(facts, machine=read_domain(back).machine)
             wanted = definition.on_trial(spec, machine, facts, keep).wanted
             definition.write_record(folder, definition.sealed(back, wanted, keep))
-            definition.forget_specs(folder, {spec_digest(spec), noted(f"{made['live']}")})
+            definition.forget_specs(
+                folder, {definition.digest_of(folder, spec), noted(f"{made['live']}")}
+            )
             if made["new"]:  # what is left of another, that was not forgotten to its end
                 lock_marks.set_locked(folder, locked=False)
 
@@ -108,11 +110,13 @@ class Defining(Domains):
                 called=adopt.called,
                 sha256=adopt.sha256,
                 xml=domain_xml(spec, machine, facts, adopt.keep),
-                note=note_xml(adopt.running),
+                note=definition.noted_of(folder, adopt.running),
             )
             back = f"{made['xml']}"
             definition.write_record(folder, definition.sealed(back, record.wanted, adopt.keep))
-            definition.forget_specs(folder, {spec_digest(spec), noted(f"{made['live']}")})
+            definition.forget_specs(
+                folder, {definition.digest_of(folder, spec), noted(f"{made['live']}")}
+            )
             lock_marks.set_locked(folder, locked=False)
 
     def _defined_as(

@@ -3,16 +3,19 @@
 Theory of operation
 -------------------
 libvirt shows what is noted in a domain to any user of the host, and a spec may contain secrets. So
-a domain has the digest of its spec only, and ``spec.DIGEST`` contains the text: of what is defined,
-and of what the VM was started with. ``record`` contains what was written and its seal (see
-``geats_core.domains.embedding``). Until libvirt has given back what it made of it, there is no
-seal; should that be interrupted, ``record.new`` is the one that fits what libvirt has.
+a domain has the digest of its spec only, made with a key of the host, and ``spec.DIGEST`` contains
+the text: of what is defined, and of what the VM was started with. ``record`` contains what was
+written and its seal (see ``geats_core.domains.embedding``). Until libvirt has given back what it
+made of it, there is no seal; should that be interrupted, ``record.new`` is the one that fits what
+libvirt has.
 """
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +23,7 @@ from pathlib import Path
 from returns.result import Failure, Success
 
 from geats_core.domains.domain_devices import DomainFacts
-from geats_core.domains.domain_xml import domain_xml, spec_digest
+from geats_core.domains.domain_xml import domain_xml, note_xml, spec_digest
 from geats_core.domains.elements import is_marked
 from geats_core.domains.embedding import DomainSeen, noted, read_domain, seal_of
 from geats_core.domains.machine import Machine
@@ -31,6 +34,7 @@ from geats_host.drivers import vm_files
 RECORD, NEW_RECORD = "record", "record.new"
 SPEC = "spec."  # and the digest of the spec in it
 SEED = "seed.img"
+KEY, KEY_BYTES = "_key", 32  # beside the folders of VMs: no VM can have that name
 PASSED = 0o711  # QEMU goes through to the seed, and lists nothing
 
 
@@ -79,10 +83,39 @@ def kept(folder: Path) -> tuple[str, ...]:
     return () if record is None else record.keep
 
 
+def key_of(folder: Path) -> str:
+    """The key of this host for digests of specs; empty as long as no spec was written."""
+    return vm_files.read(folder.parent, KEY) or ""
+
+
+def _make_key(folder: Path) -> None:
+    """Of two processes that do so at once, one wins."""
+    if key_of(folder):
+        return
+    key = secrets.token_hex(KEY_BYTES)
+    aside = f"{KEY}.{key[:8]}"
+    vm_files.write_atomically(folder.parent, aside, key)
+    with suppress(FileExistsError):
+        os.link(folder.parent / aside, folder.parent / KEY)
+    os.unlink(folder.parent / aside)
+
+
+def digest_of(folder: Path, spec: VMSpec) -> str:
+    """By which *spec* is found, once it is written."""
+    return spec_digest(spec, key_of(folder))
+
+
 def write_spec(folder: Path, spec: VMSpec) -> None:
     """Keep *spec*, to be found by its digest."""
     vm_files.make_folder(folder, PASSED)
-    vm_files.write_atomically(folder, f"{SPEC}{spec_digest(spec)}", to_text(spec))
+    _make_key(folder)
+    vm_files.write_atomically(folder, f"{SPEC}{digest_of(folder, spec)}", to_text(spec))
+
+
+def noted_of(folder: Path, spec: VMSpec) -> str:
+    """What is to be noted in a domain that runs by *spec*, which is kept then."""
+    write_spec(folder, spec)
+    return note_xml(spec, key_of(folder))
 
 
 def spec_of(folder: Path, digest: str) -> VMSpec | None:
@@ -90,7 +123,8 @@ def spec_of(folder: Path, digest: str) -> VMSpec | None:
     text = vm_files.read(folder, f"{SPEC}{digest}") if digest.isalnum() else None
     match parse_text(folder.name, text or ""):
         case Success(spec):
-            return spec if spec_digest(spec) == digest else None
+            known = (digest_of(folder, spec), spec_digest(spec))  # an older geats had no key
+            return spec if digest in known else None
         case Failure():
             return None
 

@@ -67,6 +67,7 @@ class Domains:
             uuid=seen.uuid,
             machine=seen.machine,
             switches=open_vswitches(),
+            key=definition.key_of(folder),
         )
 
     def write_seed(self, spec: VMSpec, machine: Machine, uuid: str) -> None:

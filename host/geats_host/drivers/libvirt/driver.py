@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geats_core.domains.domain_xml import kib, note_xml
+from geats_core.domains.domain_xml import kib
 from geats_core.domains.embedding import noted
 from geats_core.domains.live_devices import device_steps, lost_sight_of, missing_ports
 from geats_core.domains.machine import cpus
@@ -163,13 +163,13 @@ class LibvirtDriver(Moving, Inside):
         spec = replace(self.in_effect(name), limits=limits)
         machines.machine_of(self.options, spec)
         with vm_files.host_errors(f"cannot change the limits of {name}"):
-            definition.write_spec(self.folder(name), spec)
+            note = definition.noted_of(self.folder(name), spec)
         self.have(
             "set-limits",
             name,
             memory_kib=int(kib(limits.memory_bytes or 0)),
             cpus=cpus(spec),
-            note=note_xml(spec),
+            note=note,
             timeout=self.options.timeout_s / 2,
         )
 
@@ -179,7 +179,7 @@ class LibvirtDriver(Moving, Inside):
         spec = devices.in_effect(runs)
         machine = machines.machine_of(self.options, spec)
         with vm_files.host_errors(f"cannot change the devices of {name}"):
-            definition.write_spec(self.folder(name), spec)
+            note = definition.noted_of(self.folder(name), spec)
             keep = definition.kept(self.folder(name))
         facts = self.domain_facts(spec, machine, places, self.daemon.xml(name))
         wanted = definition.on_trial(spec, machine, facts, keep).wanted
@@ -191,7 +191,7 @@ class LibvirtDriver(Moving, Inside):
             "set-devices",
             name,
             steps=[asdict(step) for step in device_steps(wanted, live, sorted(gone))],
-            note=note_xml(spec),
+            note=note,
             timeout=self.options.timeout_s / 2,
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geats_core.domains.domain_xml import domain_xml, note_xml
+from geats_core.domains.domain_xml import domain_xml
 from geats_core.domains.embedding import read_domain
 from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.vm.hardware import HARDWARE
@@ -101,5 +101,7 @@ class Moving(Defining):
 
     def settle(self, spec: VMSpec, places: Mapping[str, Place]) -> None:
         """Note it; its UUID and its machine are those that it came with."""
-        self.have("settle", spec.name, note=note_xml(spec))
+        with vm_files.host_errors(f"cannot settle {spec.name}"):
+            note = definition.noted_of(self.folder(spec.name), spec)
+        self.have("settle", spec.name, note=note)
         self.define(spec, places, definition.kept(self.folder(spec.name)))
