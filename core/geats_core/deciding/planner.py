@@ -9,6 +9,7 @@ one is just a shorter plan. A step that the model refuses (a locked VM's data, s
 plan a refusal: that rule is written once, in the model.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from returns.result import Failure
@@ -39,6 +40,7 @@ from geats_core.planning.draft import LEFT_OFF, LEFT_UNFROZEN, again
 from geats_core.planning.goal import ByHand, DataLoss, Goal, Target
 from geats_core.planning.host_facts import HostFacts
 from geats_core.planning.model import ON, are_usable
+from geats_core.planning.spec_changes import Change
 from geats_core.planning.steps import Plan
 from geats_core.reading.checked import Checked, Code, Problem, problem, within
 from geats_core.reading.shown_lines import shown_lines
@@ -46,6 +48,7 @@ from geats_core.vm.claims import would_forget
 from geats_core.vm.observation import Observation, Power, Stage
 from geats_core.vm.spec import ROOT, VMSpec
 
+FIRMWARE, BIOS = "hardware.firmware", "bios"  # which is the default
 HALF_LOCKED = "protection from deletion is not recorded in every place"
 
 
@@ -196,7 +199,16 @@ def _too_late(draft: GoalDraft, want: VMSpec) -> str:
         return ""
     once = draft.facts.driver(want.driver).at_first_start
     found = [change.field for change in draft.changes if change.field in once]
-    return f" (a guest that has booted takes {', '.join(found)} after a reinit)" if found else ""
+    late = f" (a guest that has booted takes {', '.join(found)} after a reinit)" if found else ""
+    return f"{late}{_other_firmware(draft.changes)}"
+
+
+def _other_firmware(found: Iterable[Change]) -> str:
+    """What a person should know who takes UEFI in place of a BIOS, or the other way round."""
+    kinds = ({each.old or BIOS, each.new or BIOS} for each in found if each.field == FIRMWARE)
+    if any(BIOS in kind and len(kind) > 1 for kind in kinds):
+        return " (most guests boot only with the kind of firmware that they were installed with)"
+    return ""
 
 
 def _tear_down(draft: GoalDraft) -> None:

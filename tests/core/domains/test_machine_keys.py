@@ -271,6 +271,29 @@ def test_the_plan_says_what_only_a_reinit_takes() -> None:
         assert "reinit" not in planned(new, seen)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (None, "uefi", True),
+        ("bios", "uefi-secure", True),
+        ("uefi", None, True),
+        ("uefi", "uefi-secure", False),
+        (None, "bios", False),
+    ],
+)
+def test_the_plan_says_that_a_guest_does_not_boot_with_another_firmware(
+    old: str | None, new: str | None, told: bool
+) -> None:
+    was, want = (spec(hardware={"firmware": each} if each else {}) for each in (old, new))
+    root = VolumeSeen(
+        name="root", pool="default", stage=Stage.INSTALLED, template=was.template, size_bytes=1
+    )
+    have = Observation(recorded=was, defined=was, volumes=(root,))
+    words = "most guests boot only with the kind of firmware that they were installed with"
+    assert (words in planned(want, have)) is told
+    assert words not in planned(want, Observation())
+
+
 def test_what_machines_do_not_have_is_not_told_of_them() -> None:
     told = planned(spec(), Observation())
     facts = HostFacts(drivers={"qemu": driver_facts("qemu:///system", "qemu")})
