@@ -1,14 +1,16 @@
 """The lifecycle machine on the host in memory, and a whole life cut at every call in it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from shutil import copytree, rmtree
+from tempfile import mkdtemp
 from typing import TypeAlias, get_args
 
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from geats_core.declared.config import parse_config
 from geats_core.planning.actions import (
@@ -48,6 +50,8 @@ from geats_host.plugins.opened import Opened
 from geats_host.registry.memory import MemoryRegistry
 from geats_host.storage import VolumeId
 from geats_host.storage.memory import MemoryPool
+from geats_host.storage.owners import Us
+from geats_host.storage.shared import SharedPool
 from tests.faults import Fault, Manner, Moment
 from tests.lifecycle_machine import DATA, OF_DISKS, Life, LifecycleMachine, World, config
 
@@ -111,13 +115,79 @@ class DiskWorld(MemoryWorld):
     root_kind = RootKind.DISK
 
 
-@pytest.mark.parametrize(("kind", "lives"), [(MemoryWorld, 100), (DiskWorld, 30)])
+@dataclass(frozen=True)
+class Folder:
+    """Where it is written which host has which VM in a pool."""
+
+    shared_root: Path
+
+    def make_root(self) -> None:
+        self.shared_root.mkdir(parents=True, exist_ok=True)
+
+
+class SharedWorld(MemoryWorld):
+    """The same, whose pools other hosts use too; who has the VM is in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.place = Path(mkdtemp(dir=directory))
+        self.shared = {
+            name: SharedPool(
+                each, Folder(self.place / name), Us("a", directory / "owner.json"), self.records
+            )
+            for name, each in self.pools.items()
+        }
+
+    def records(self, vm: str) -> bool:
+        return vm in self.registry.specs
+
+    def copy(self) -> "MemoryWorld":
+        other = super().copy()
+        assert isinstance(other, SharedWorld)
+        copytree(self.place, other.place, dirs_exist_ok=True)
+        return other
+
+    def open(self) -> Host:
+        return replace(super().open(), pools=Opened.of("pool", self.shared))
+
+    def take_away(self) -> None:
+        super().take_away()
+        self._move("default", "away")
+
+    def bring_back(self) -> None:
+        super().bring_back()
+        self._move("away", "default")
+
+    def _move(self, old: str, new: str) -> None:
+        """All that is written in one of the directories, to the other."""
+        if (self.place / old).exists():
+            copytree(self.place / old, self.place / new, dirs_exist_ok=True)
+            rmtree(self.place / old)
+
+    def close(self) -> None:
+        rmtree(self.place)
+
+    def check(self) -> None:
+        """What there is of the VM is ours; ``repair`` gives back what it claimed in vain."""
+        for name, pool in self.pools.items():
+            us = self.shared[name].us.known()
+            assert self.shared[name].owner_of(self.name) in ([us] if pool.volumes else [us, None])
+
+
+@pytest.mark.parametrize(
+    ("kind", "lives"), [(MemoryWorld, 100), (DiskWorld, 30), (SharedWorld, 10)]
+)
 def test_the_host_in_memory_agrees_with_the_model_after_every_action(
     tmp_path: Path, kind: type[MemoryWorld], lives: int
 ) -> None:
     class MemoryMachine(LifecycleMachine):
         def new_world(self) -> World:
             return kind(tmp_path)
+
+        @invariant()
+        def is_ours(self) -> None:
+            if isinstance(self.life.world, SharedWorld):
+                self.life.world.check()
 
     some = settings(max_examples=lives, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(MemoryMachine, settings=some)
@@ -194,11 +264,11 @@ def told(
     return world, life
 
 
-@pytest.mark.parametrize("kind", [MemoryWorld, DiskWorld])
+@pytest.mark.parametrize("kind", [MemoryWorld, DiskWorld, SharedWorld])
 def test_the_story_has_every_kind_of_action_and_leaves_nothing(
     tmp_path: Path, kind: type[MemoryWorld]
 ) -> None:
-    _, life = told(tmp_path, len(STORY), kind)
+    world, life = told(tmp_path, len(STORY), kind)
     copying = {ReserveVolume, UnpackVolume, CloneVolume, Export}  # from elsewhere, and to there
     copying |= {TakeOver, TakeVolumes, Publish}
     renaming = {RenameVolume, Rename, MoveVolume}  # which no goal asks for
@@ -211,15 +281,27 @@ def test_the_story_has_every_kind_of_action_and_leaves_nothing(
         NotePlaces,
     } - copying - adopting - renaming - live
     assert life.have == Observation()
+    if isinstance(world, SharedWorld):
+        assert [pool.owners.all() for pool in world.shared.values()] == [{}, {}]
 
 
-@pytest.mark.parametrize("number", range(len(STORY)))
-def test_a_life_that_is_cut_at_any_call_is_resumed(tmp_path: Path, number: int) -> None:
+CLAIMS = [1, len(STORY) - 1]  # where a host begins to have the VM, and has it no more
+CUTS = [*((MemoryWorld, at) for at in range(len(STORY))), *((SharedWorld, at) for at in CLAIMS)]
+
+
+@pytest.mark.parametrize(("kind", "number"), CUTS)
+def test_a_life_that_is_cut_at_any_call_is_resumed(
+    tmp_path: Path, kind: type[MemoryWorld], number: int
+) -> None:
     """Cut before or after every call of registry, driver and pools; see ``Life`` for the rest."""
-    world, life = told(tmp_path, number)
+    world, life = told(tmp_path, number, kind)
 
     def tell_through(fault: Fault) -> Fault:
-        tell(Life(world.copy(), life.have, away=life.away), number, fault)
+        copy = world.copy()
+        tell(Life(copy, life.have, away=life.away), number, fault)
+        if isinstance(copy, SharedWorld):
+            copy.check()
+        copy.close()
         return fault
 
     for at in range(1, tell_through(Fault()).calls + 1):
