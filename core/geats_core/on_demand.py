@@ -23,9 +23,9 @@ from geats_core.jobs.arrivals import Arrival as Arrival
 from geats_core.jobs.arrivals import plan_accept as plan_accept
 from geats_core.jobs.clones import plan_clone as plan_clone
 from geats_core.jobs.copies import copied as copied
-from geats_core.jobs.copies import plan_export as plan_export
 from geats_core.jobs.copies import plan_import as plan_import
-from geats_core.jobs.copies import plan_publish as plan_publish
+from geats_core.jobs.exports import plan_export as plan_export
+from geats_core.jobs.exports import plan_publish as plan_publish
 from geats_core.jobs.left_volumes import plan_removal as plan_removal
 from geats_core.jobs.manifests import Manifest as Manifest
 from geats_core.jobs.manifests import PackedVolume as PackedVolume

@@ -22,13 +22,7 @@ from returns.result import Failure, Success
 from geats_core.deciding.losses import incomplete
 from geats_core.deciding.own_ids import blocks, with_own_ids
 from geats_core.deciding.planner import plan
-from geats_core.foreign.lxc_container import (
-    MOUNT_IT,
-    OPTIONS,
-    container,
-    kind_of_root,
-    shift_back,
-)
+from geats_core.foreign.lxc_container import OPTIONS, container
 from geats_core.foreign.lxc_lines import (
     INCLUDE,
     ROOTFS,
@@ -41,6 +35,7 @@ from geats_core.foreign.lxc_lines import (
 )
 from geats_core.foreign.lxc_mounts import ENTRY, doubles, entry_of
 from geats_core.foreign.lxc_nics import NIC, in_force
+from geats_core.foreign.lxc_roots import MOUNT_IT, kind_of_root, shift_back
 from geats_core.foreign.notes import Taken
 from geats_core.jobs.copies import claimed
 from geats_core.planning.actions import Adopt, AdoptVolume, Lock

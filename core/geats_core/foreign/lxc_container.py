@@ -57,6 +57,7 @@ from geats_core.foreign.lxc_nics import (
 )
 from geats_core.foreign.lxc_order import in_effect
 from geats_core.foreign.lxc_programs import program_of
+from geats_core.foreign.lxc_roots import MOUNT_IT, build_of, kind_of_root
 from geats_core.foreign.lxc_values import (
     BESIDE,
     NO_LIMIT,
@@ -93,20 +94,10 @@ CLONE_HOOK = "/usr/share/lxc/hooks/clonehostname"  # of common.conf: geats write
 UNMANAGED = ("lxc.rootfs.managed", "0")
 EPHEMERAL = ("lxc.ephemeral", "1")
 ALLOWED = re.compile(r"lxc\.cgroup2?\.devices\.allow")
-MOUNT_IT = "copy its files into a directory, and give that"
 HOSTNAME = "lxc.uts.name"
 OPTIONS, IDMAP = "lxc.rootfs.options", "lxc.idmap"
 GROUP = "lxc.group"
 PROFILE = "lxc.apparmor.profile"
-ROOTS: Words = {
-    "loop": "it is an image in a file (loop:)",
-    "lvm": "it is a logical volume (lvm:)",
-    "nbd": "it is a network block device (nbd:)",
-    "overlay": "it is a layer on another directory (overlay:)",
-    "overlayfs": "it is a layer on another directory (overlayfs:)",
-    "rbd": "it is an image of Ceph (rbd:)",
-    "zfs": "it is a dataset of ZFS (zfs:)",
-}
 TOO_MUCH = ("lxc.cgroup", "lxc.cgroup2", "lxc.mount")
 USUAL = (("lxc.autodev", "1"), (PROFILE, "generated"), ("lxc.tty.max", "4"))
 OF_32_BITS = ("x86", "i386", "i486", "i586", "i686", "athlon", "linux32", "arm", "mips", "ppc")
@@ -604,31 +595,9 @@ def key_of(text: str) -> str:
     return text.partition("=")[0].strip()
 
 
-def shift_back(first: str, root: str) -> str:
-    """How to get a template of files whose ids begin with *first*: with tar among such ids."""
-    tar = f"lxc-usernsexec -m b:0:{first}:65536 -- tar -C {root} -cf - . > NEW.tar"
-    return f"make a template of it by `{tar}`, for a new VM"
-
-
-def build_of(path: str, ranges: Sequence[IdRange]) -> tuple[str, ...]:
-    """The command that makes a tarball of a tree, with the ids that the guest sees.
-
-    The shell is there to open the file: root of the guest, as which tar runs, could not.
-    """
-    maps = [each for value in idmap.lxc_values(ranges) for each in ("-m", value.replace(" ", ":"))]
-    tar = ("tar", "-C", path, "--numeric-owner", "--xattrs", "--xattrs-include=*", "-cf", "-", ".")
-    return ("sh", "-c", 'exec lxc-usernsexec "$@" > "$0"', "{output}", *maps, "--", *tar)
-
-
 def is_usual(key: str, value: str) -> bool:
     """Whether every container that geats makes is so."""
     return (key, value) in USUAL or (key == "lxc.arch" and value not in OF_32_BITS)
-
-
-def kind_of_root(value: str) -> str:
-    """What a root filesystem is that is no directory, in words."""
-    kind = value.partition(":")[0] if ":" in value else value
-    return ROOTS.get(kind, f"geats knows no root filesystem {value!r}")
 
 
 def _mapping(there: object) -> Plain:

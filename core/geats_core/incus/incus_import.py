@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from geats_core.foreign.lxc_container import build_of, container
+from geats_core.foreign.lxc_container import container
 from geats_core.foreign.lxc_import import free_name, with_options
 from geats_core.foreign.lxc_lines import OnHost
+from geats_core.foreign.lxc_roots import build_of
 from geats_core.foreign.notes import Imported, Note, Pillar, Plain, Taken
 from geats_core.foreign.pillar_problems import problems_of_pillar
 from geats_core.foreign.settings import NOTES, Settings, root_template

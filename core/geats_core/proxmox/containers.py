@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from geats_core.containers.nics import MOST_MTU, MOST_VLAN
-from geats_core.foreign.lxc_container import build_of, container
+from geats_core.foreign.lxc_container import container
 from geats_core.foreign.lxc_import import free_name
 from geats_core.foreign.lxc_lines import OnHost
+from geats_core.foreign.lxc_roots import build_of
 from geats_core.foreign.notes import Plain
 from geats_core.foreign.settings import (
     NO_EFFECT,

@@ -11,7 +11,8 @@ from returns.result import Failure
 from geats_core.hostwide.own_ids import settled_alone
 from geats_core.jobs.arrivals import HOST, Arrival, plan_accept
 from geats_core.jobs.clones import plan_clone
-from geats_core.jobs.copies import copied, plan_export, plan_import
+from geats_core.jobs.copies import copied, plan_import
+from geats_core.jobs.exports import plan_export
 from geats_core.jobs.renames import notes, plan_rename
 from geats_core.jobs.snapshots import name_at, numbered
 from geats_core.planning.action_words import describe

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from geats_core.jobs.copies import plan_publish
+from geats_core.jobs.exports import plan_publish
 from geats_core.planning.actions import OfOneGuest, Publish
 from geats_core.plans.plan_files import SavedPlan, alone
 from geats_core.reading import fields

@@ -9,7 +9,7 @@ from geats_core.declared.policy import HostPolicy
 from geats_core.fleet.movable import movable
 from geats_core.fleet.placement import Candidate
 from geats_core.hostwide.host_planner import boot_goals, halt_goals
-from geats_core.jobs.copies import plan_export
+from geats_core.jobs.exports import plan_export
 from geats_core.jobs.snapshots import plan_delete, plan_snapshot
 from geats_core.planning.actions import CloneVolume, Define, DeleteSnapshot, Lock, Undefine
 from geats_core.planning.goal import Goal, Target
