@@ -109,14 +109,14 @@ cgroup_limits = st.builds(
     v2=st.sampled_from([(), (("memory.oom.group", "1"),)]),
 )
 limits = st.builds(
-    replace,
+    lambda some, cgroup: replace(some, cgroup=cgroup),
     mixed(
         Limits,
         memory_bytes=MAYBE_SIZES,
         cpus=[None, 0.01, 1.5, 2.0],
         processes=[None, 1, 100],
     ),
-    cgroup=seldom(st.just(CgroupLimits()), cgroup_limits),
+    seldom(st.just(CgroupLimits()), cgroup_limits),
 )
 addresses = st.sampled_from(["10.0.0.2/24", "10.0.0.3/24", "fd00::2/64"]).map(ip_interface)
 gateways = st.sampled_from(["10.0.0.1", "fd00::1"]).map(ip_address)
