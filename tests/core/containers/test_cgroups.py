@@ -1,7 +1,6 @@
 """What a container may use of its host: keys, lines of LXC for both layouts, and live changes."""
 
 import pytest
-from returns.result import Failure, Success
 
 from geats_core import (
     DriverFacts,
@@ -21,6 +20,7 @@ from geats_core.foreign.lxc_import import import_lxc
 from geats_core.planning.costs import LIVE_CGROUPS, LIVE_LIMITS
 from geats_core.vm.by_hand import winning
 from geats_core.vm.lxc_config import cgroup_items, live_items
+from tests.core.containers.one_vm import said, web
 
 ALL: dict[str, object] = {
     "memory": "512MiB",
@@ -38,19 +38,6 @@ ALL: dict[str, object] = {
     "cgroup2": {"memory.oom.group": 1},
 }
 MEMORY = 512 * 2**20
-
-
-def web(**keys: object) -> VMSpec:
-    return parse_vm("web", {"template": "t", **keys}).unwrap()
-
-
-def said(**keys: object) -> list[str]:
-    """What is wrong with a VM that has these keys."""
-    match parse_vm("web", {"template": "t", **keys}):
-        case Failure(problems):
-            return [str(each) for each in problems]
-        case Success():
-            return []
 
 
 def lines(spec: VMSpec, layout: str) -> list[tuple[str, str]]:

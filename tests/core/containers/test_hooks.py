@@ -9,13 +9,10 @@ from geats_core.declared.config import parse_config
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.plans.explain import notes
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
+from tests.core.containers.one_vm import web
 
 HOOKS = {"post-stop": ["/etc/geats/a", "/etc/geats/b"], "pre-start": "/etc/geats/a", "start": "/x"}
 NAS, BOOT = "lxc.hook.mount = /x", "lxc.time.offset.boot = 1h"
-
-
-def web(**keys: object) -> VMSpec:
-    return parse_vm("web", {"template": "t", **keys}).unwrap()
 
 
 def text(spec: VMSpec) -> list[str]:

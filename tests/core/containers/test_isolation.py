@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from returns.result import Failure, Success
 
-from geats_core import Goal, HostFacts, Observation, Power, Target, VMSpec, parse_vm, plan, to_plain
+from geats_core import Goal, HostFacts, Observation, Power, Target, parse_vm, plan, to_plain
 from geats_core.containers.isolation import Capabilities, Isolation, field_of, isolation_lines
 from geats_core.declared.config import parse_config
 from geats_core.hostwide.host_planner import HostPlan
@@ -13,6 +12,7 @@ from geats_core.planning.actions import Define
 from geats_core.planning.steps import Plan, Step
 from geats_core.plans.explain import notes, short_notes
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
+from tests.core.containers.one_vm import said, web
 
 FACTS = LxcFacts(volume_paths={"root": "/p"})
 ALL: dict[str, object] = {
@@ -28,19 +28,6 @@ ALL: dict[str, object] = {
     "oom_score": -500,
     "keyring": False,
 }
-
-
-def web(**keys: object) -> VMSpec:
-    return parse_vm("web", {"template": "t", **keys}).unwrap()
-
-
-def said(**keys: object) -> list[str]:
-    """What is wrong with a VM that has these keys."""
-    match parse_vm("web", {"template": "t", **keys}):
-        case Failure(problems):
-            return [str(each) for each in problems]
-        case Success():
-            return []
 
 
 def test_each_key_has_its_lines() -> None:

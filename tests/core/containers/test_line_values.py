@@ -3,14 +3,11 @@
 import pytest
 from returns.result import Failure
 
-from geats_core import VMSpec, parse_vm
+from geats_core import parse_vm
 from geats_core.containers.line_values import as_read, written
 from geats_core.foreign.lxc_lines import own_lines
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
-
-
-def web(**keys: object) -> VMSpec:
-    return parse_vm("web", {"template": "t", **keys}).unwrap()
+from tests.core.containers.one_vm import web
 
 
 @pytest.mark.parametrize(

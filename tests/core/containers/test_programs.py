@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from returns.result import Failure, Success
+from returns.result import Success
 
-from geats_core import VMSpec, changes, parse_vm, to_plain
+from geats_core import changes, parse_vm, to_plain
 from geats_core.containers.programs import KEYS, program_lines
 from geats_core.deciding.planner import plan
 from geats_core.foreign.lxc_import import import_lxc
@@ -15,6 +15,7 @@ from geats_core.vm.by_hand import winning
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
 from geats_core.vm.observation import Observation
 from geats_core.vm.secrets import declaration, shown_spec, without_secrets
+from tests.core.containers.one_vm import said, web
 
 APP: dict[str, object] = {
     "init": "none",
@@ -26,19 +27,6 @@ APP: dict[str, object] = {
     "environment": {"B": "1", "A": "x=y z"},
     "ttys": 0,
 }
-
-
-def web(**keys: object) -> VMSpec:
-    return parse_vm("web", {"template": "t", **keys}).unwrap()
-
-
-def said(**keys: object) -> list[str]:
-    """What is wrong with a VM that has these keys."""
-    match parse_vm("web", {"template": "t", **keys}):
-        case Failure(problems):
-            return [str(each) for each in problems]
-        case Success():
-            return []
 
 
 def test_each_key_has_its_lines() -> None:

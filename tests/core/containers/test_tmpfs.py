@@ -3,19 +3,16 @@
 import pytest
 from returns.result import Failure
 
-from geats_core import VMSpec, parse_vm, to_plain
+from geats_core import parse_vm, to_plain
 from geats_core.adopting.container_adoption import read_found
 from geats_core.containers.tmpfs import Tmpfs, tmpfs_of
 from geats_core.foreign.lxc_import import import_lxc
 from geats_core.foreign.lxc_lines import OnHost
 from geats_core.vm.lxc_config import LxcFacts, render_lxc_config
+from tests.core.containers.one_vm import web
 
 MEMORY = "lxc.mount.entry = tmpfs %s tmpfs rw,nosuid,nodev,create=dir"
 RAW = {"/tmp": {}, "/dev/shm": "64MiB", "/srv": {"size": "1GiB", "mode": "0755"}}
-
-
-def web(**keys: object) -> VMSpec:
-    return parse_vm("web", {"template": "t", **keys}).unwrap()
 
 
 def test_they_are_read_and_written_back() -> None:
