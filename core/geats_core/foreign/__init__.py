@@ -1,1 +1,1 @@
-"""Files that other programs wrote: containers of LXC, the first geats, images of OCI and LXD."""
+"""Files that other programs wrote: containers of LXC, images of LXD, disks."""

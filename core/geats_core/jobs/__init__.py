@@ -1,1 +1,1 @@
-"""Plans for what no target asks for: snapshots, archives, clones, renames."""
+"""Plans for what no target asks for: snapshots, archives, clones, moves, renames, repairs."""
