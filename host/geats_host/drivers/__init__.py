@@ -1,4 +1,4 @@
-"""How VMs of one type are run: the interface of drivers. Each other module here is one driver.
+"""How VMs of one type are run: the interface of drivers, and what their modules share.
 
 A driver is found by name through the entry-point group ``geats.drivers``, as a function
 ``open_driver(options, state_dir) -> Driver`` that raises ``Refused`` on bad options.

@@ -1,4 +1,4 @@
-"""The host's store of definitions, locks and journal: the interface. Each other module is one.
+"""The host's store of definitions, locks and journal: the interface of registries.
 
 A registry is found by name through the entry-point group ``geats.registry``, as a function
 ``open_registry(options, state_dir) -> Registry`` that raises ``Refused`` on bad options.
