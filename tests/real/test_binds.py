@@ -1,50 +1,25 @@
 """Directories of the host in real containers: read-only is read-only, and no link leads out."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from returns.result import Failure, Success
+from returns.result import Failure
 
 from geats_host.calls import lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.outcomes import Interrupted
 from geats_host.errors import Refused
-from geats_host.host import Host
 from tests.real.conftest import sh
+from tests.real.owner import GUEST, Owner
 
 ONE, TWO = "geats-test-binds1", "geats-test-binds2"
-GUEST = 100_000  # root of unprivileged guests
 
 
-@dataclass
-class Operator:
+class Operator(Owner):
     """Someone who runs VMs from one template, and lets them bind what is below ``media``."""
-
-    directory: Path
-    vms: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    @property
-    def host(self) -> Host:
-        return Host.from_config(
-            {
-                "state_dir": f"{self.directory}/state",
-                "run_dir": f"{self.directory}/run",
-                "registry": "memory",
-                "drivers": {
-                    "lxc": {"settle": 0.3, "idmap_first": GUEST, "path": f"{self.directory}/lxc"}
-                },
-                "pools": {"default": {"type": "directory", "path": f"{self.directory}/pool"}},
-                "templates": {"busybox": {"path": f"{self.directory}/root"}},
-                "bind_sources": [f"{self.directory}/media"],
-                "profiles": {"small": {"template": "busybox", "init": "busybox"}},
-                "vms": self.vms,
-            }
-        )
 
     @property
     def media(self) -> Path:
@@ -53,14 +28,8 @@ class Operator:
     def bind(self, source: Path, mount: str, **keys: object) -> dict[str, object]:
         return {"source": str(source), "mount": mount, **keys}
 
-    def apply(self, name: str, target: str) -> None:
-        opened = self.host
-        planned = lifecycle.plan_to(opened, name, target)
-        assert apply_plan(opened, planned) == Success(planned.plan.steps)
-
     def run(self, name: str, script: str) -> str:
-        argv = ("lxc-attach", "-P", f"{self.directory}/lxc", "-n", name, "--", "sh", "-c", script)
-        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+        return sh(*self.attached(name, script))
 
     def root_of(self, name: str) -> Path:
         return next((self.directory / "pool").glob(f"**/{name}/root/**/bin/busybox")).parent.parent
@@ -71,7 +40,11 @@ def operator(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iter
     """That person, with films in ``media``; no VM is left afterwards."""
     (tmp_path / "media/films").mkdir(parents=True)
     (tmp_path / "media/films/one").write_text("film\n")
-    someone = Operator(tmp_path)
+    settings: dict[str, object] = {
+        "registry": "memory",
+        "bind_sources": [f"{tmp_path}/media"],
+    }
+    someone = Operator(tmp_path, settings=settings)
     yield someone
     for name in (ONE, TWO):
         someone.vms.setdefault(name, {"profile": "small"})

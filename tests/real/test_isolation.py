@@ -5,76 +5,37 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from returns.result import Success
 
 from geats_core.containers.devices import Nodes
 from geats_core.vm.lxc_config import with_device_rules
 from geats_host.calls import lifecycle
-from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
-from geats_host.host import Host
 from tests.real.conftest import sh
+from tests.real.owner import Owner
 
 NAME = "geats-test-isolated"
 TUN, FUSE = "/dev/net/tun", "/dev/fuse"
 CAP_NET_RAW, CAP_SYS_TIME = 13, 25  # linux/capability.h
 
 
-@dataclass
-class Owner:
+class OfOne(Owner):
     """Someone who has one container, and lets it have devices."""
-
-    directory: Path
-    keys: dict[str, object]
-
-    @property
-    def host(self) -> Host:
-        here = self.directory
-        return Host.from_config(
-            {
-                "state_dir": f"{here}/state",
-                "run_dir": f"{here}/run",
-                "registry": "memory",
-                "drivers": {"lxc": {"settle": 0.3, "idmap_first": 100_000, "path": f"{here}/lxc"}},
-                "pools": {"default": {"type": "directory", "path": f"{here}/pool"}},
-                "templates": {"busybox": {"path": f"{here}/root"}},
-                "bind_sources": [f"{here}/media"],
-                "hook_directories": [f"{here}/hooks"],
-                "policy": {"raw_lines": ["lxc.pty.*"]},
-                "device_sources": ["/dev/net", FUSE],
-                "vms": {NAME: {"template": "busybox", "init": "busybox", **self.keys}},
-            }
-        )
 
     def to(self, target: str, **keys: object) -> list[str]:
         """Bring it there, as it is described now; the impacts of the steps."""
-        self.keys = keys or self.keys
-        opened = self.host
-        planned = lifecycle.plan_to(opened, NAME, target)
-        assert apply_plan(opened, planned) == Success(planned.plan.steps)
-        return [str(step.impact) for step in planned.plan.steps]
-
-    @property
-    def init(self) -> Path:
-        """What the kernel says of the guest's process 1."""
-        pid = subprocess.run(
-            ("lxc-info", "-P", f"{self.directory}/lxc", "-n", NAME, "-p", "-H"),
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.strip()
-        return Path("/proc") / pid
+        if keys or NAME not in self.vms:
+            self.vms[NAME] = {"template": "busybox", "init": "busybox", **keys}
+        return [str(step.impact) for step in self.apply(NAME, target)]
 
     def status(self, key: str) -> str:
-        lines = (self.init / "status").read_text().splitlines()
+        lines = (self.init(NAME) / "status").read_text().splitlines()
         return next(line.split("\t")[1] for line in lines if line.startswith(f"{key}:"))
 
     def inside(self, script: str) -> str:
-        argv = ("lxc-attach", "-P", f"{self.directory}/lxc", "-n", NAME, "--", "sh", "-c", script)
+        argv = self.attached(NAME, script)
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
         return f"{done.stdout}{done.stderr}".strip()
 
@@ -84,11 +45,18 @@ class Owner:
 
 
 @pytest.fixture
-def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[Owner]:
+def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[OfOne]:
     """That person; the container is gone afterwards. Everybody may open both devices, as where udev
     made them.
     """
-    someone = Owner(tmp_path, {})
+    settings: dict[str, object] = {
+        "registry": "memory",
+        "bind_sources": [f"{tmp_path}/media"],
+        "hook_directories": [f"{tmp_path}/hooks"],
+        "policy": {"raw_lines": ["lxc.pty.*"]},
+        "device_sources": ["/dev/net", FUSE],
+    }
+    someone = OfOne(tmp_path, settings=settings)
     for device in (TUN, FUSE):
         node = tmp_path / Path(device).name
         os.mknod(node, stat.S_IFCHR, Path(device).stat().st_rdev)
@@ -113,14 +81,14 @@ APART: dict[str, object] = {
 
 
 @pytest.mark.parametrize("privileged", [False, True])
-def test_a_guest_is_kept_apart_as_its_keys_say(owner: Owner, privileged: bool) -> None:
+def test_a_guest_is_kept_apart_as_its_keys_say(owner: OfOne, privileged: bool) -> None:
     drop = {"capabilities": {"drop": ["net_raw"]}}
     owner.to("running", privileged=privileged, **APART, **drop)
 
-    limits = (owner.init / "limits").read_text()
+    limits = (owner.init(NAME) / "limits").read_text()
     assert re.search(r"Max open files +100 +200 ", limits)
     assert re.search(r"Max core file size +0 +0 ", limits)
-    assert (owner.init / "oom_score_adj").read_text() == "321\n"
+    assert (owner.init(NAME) / "oom_score_adj").read_text() == "321\n"
     assert (owner.status("NoNewPrivs"), owner.status("Seccomp")) == ("1", "0")
     bounding = int(owner.status("CapBnd"), 16)
     assert not bounding >> CAP_NET_RAW & 1
@@ -129,7 +97,7 @@ def test_a_guest_is_kept_apart_as_its_keys_say(owner: Owner, privileged: bool) -
     assert owner.inside(settings).split() == ["1", "99"]
     mounts = {
         (fields[4], fields[fields.index("-") + 1]): fields[5].split(",")
-        for line in (owner.init / "mountinfo").read_text().splitlines()
+        for line in (owner.init(NAME) / "mountinfo").read_text().splitlines()
         for fields in [line.split()]
     }
     assert ("/dev/.lxc/proc", "proc") in mounts
@@ -140,7 +108,7 @@ def test_a_guest_is_kept_apart_as_its_keys_say(owner: Owner, privileged: bool) -
     assert lifecycle.plan_to(owner.host, NAME, "running").plan.is_empty
 
 
-def test_a_guest_has_the_capabilities_that_it_keeps_and_no_other(owner: Owner) -> None:
+def test_a_guest_has_the_capabilities_that_it_keeps_and_no_other(owner: OfOne) -> None:
     kept = ["chown", "kill", "setuid", "setgid", "sys_admin", "dac_override"]
     owner.to("running", privileged=True, capabilities={"keep": kept})
     numbers = (0, 5, 7, 6, 21, 1)
@@ -149,10 +117,10 @@ def test_a_guest_has_the_capabilities_that_it_keeps_and_no_other(owner: Owner) -
 
 
 @pytest.mark.parametrize("privileged", [False, True])
-def test_devices_come_and_go_while_a_guest_runs(owner: Owner, privileged: bool) -> None:
+def test_devices_come_and_go_while_a_guest_runs(owner: OfOne, privileged: bool) -> None:
     devices: dict[str, object] = {"tun": TUN}
     owner.to("running", privileged=privileged, devices=devices)
-    init = owner.init
+    init = owner.init(NAME)
     assert owner.opens(TUN) == "opened"
 
     fuse = {"source": FUSE, "mount": "/dev/new/fuse"}
@@ -163,13 +131,13 @@ def test_devices_come_and_go_while_a_guest_runs(owner: Owner, privileged: bool) 
     assert owner.to("running", privileged=privileged, devices={"a-fuse": fuse}) == ["none", "live"]
     assert owner.opens(TUN) == "no such file"
     assert owner.opens("/dev/new/fuse") == "opened"
-    assert owner.init == init
+    assert owner.init(NAME) == init
     if privileged:
         assert owner.inside("mknod /own c 10 200; exec 3</own").endswith("not permitted")
     assert lifecycle.plan_to(owner.host, NAME, "running").plan.is_empty
 
 
-def test_devices_are_those_of_now_whoever_starts_the_guest(owner: Owner) -> None:
+def test_devices_are_those_of_now_whoever_starts_the_guest(owner: OfOne) -> None:
     """As after a start of the host, which gives some of them other numbers."""
     owner.to("stopped", privileged=True, devices={"tun": TUN})
     config = owner.directory / "lxc" / NAME / "config"
@@ -192,7 +160,7 @@ def test_devices_are_those_of_now_whoever_starts_the_guest(owner: Owner) -> None
 
 @pytest.mark.parametrize("privileged", [False, True])
 def test_a_guest_has_memory_to_write_to_and_sees_what_is_mounted_later(
-    owner: Owner, privileged: bool
+    owner: OfOne, privileged: bool
 ) -> None:
     media = owner.directory / "media"
     (media / "disk").mkdir(parents=True)
@@ -221,7 +189,7 @@ def test_a_guest_has_memory_to_write_to_and_sees_what_is_mounted_later(
 
 @pytest.mark.parametrize("privileged", [False, True])
 def test_programs_of_the_host_run_as_a_guest_starts_and_ends(
-    owner: Owner, privileged: bool
+    owner: OfOne, privileged: bool
 ) -> None:
     told, hook = owner.directory / "told", owner.directory / "hooks/tell"
     told.touch()

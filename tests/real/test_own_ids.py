@@ -1,7 +1,6 @@
 """Containers with ids of their own: allocated on a real host, kept, and seen in the guest."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,57 +9,34 @@ from returns.result import Success
 from geats_host.calls import copies, lifecycle
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
-from geats_host.host import Host
 from tests.real.conftest import sh
+from tests.real.owner import Owner
 
 ONE, TWO, COPY = "geats-test-own1", "geats-test-own2", "geats-test-own3"
 FIRST, MANY = 700_000_000, 65_536
 
 
-@dataclass
-class Owner:
+class Several(Owner):
     """Someone whose containers have nothing in common."""
 
-    directory: Path
-    vms: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    @property
-    def host(self) -> Host:
-        return Host.from_config(
-            {
-                "state_dir": f"{self.directory}/state",
-                "run_dir": f"{self.directory}/run",
-                "drivers": {"lxc": {"settle": 0.3, "path": f"{self.directory}/lxc"}},
-                "pools": {"default": {"type": "directory", "path": f"{self.directory}/pool"}},
-                "templates": {"busybox": {"path": f"{self.directory}/root"}},
-                "profiles": {"small": {"template": "busybox", "init": "busybox"}},
-                "vms": self.vms,
-            }
-        )
-
-    def apply(self, name: str, target: str = "running") -> list[str]:
-        """The steps, with why."""
-        opened = self.host
-        planned = lifecycle.plan_to(opened, name, target)
-        assert apply_plan(opened, planned) == Success(planned.plan.steps)
-        return [step.reason for step in planned.plan.steps]
+    def reasons(self, name: str, target: str = "running") -> list[str]:
+        return [step.reason for step in self.apply(name, target)]
 
     def owner_of_init(self, name: str) -> int:
-        pid = sh("lxc-info", "-P", f"{self.directory}/lxc", "-n", name, "-p", "-H").strip()
-        return Path("/proc", pid).stat().st_uid
+        return self.init(name).stat().st_uid
 
     def inside(self, name: str, script: str) -> str:
-        return sh("lxc-attach", "-P", f"{self.directory}/lxc", "-n", name, "--", "sh", "-c", script)
+        return sh(*self.attached(name, script))
 
 
 @pytest.fixture
-def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[Owner]:
+def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[Several]:
     """That person, on a host that has ids for three VMs; nothing is left afterwards."""
     for file in ("subuid", "subgid"):
         ours = tmp_path / file
         ours.write_text(f"root:100000:{MANY}\nroot:{FIRST}:{3 * MANY}\n")
         sh("mount", "--bind", str(ours), f"/etc/{file}")
-    someone = Owner(tmp_path)
+    someone = Several(tmp_path, lxc={})
     yield someone
     for name in (ONE, TWO, COPY):
         someone.vms.setdefault(name, {"profile": "small"})
@@ -69,15 +45,15 @@ def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterato
         sh("umount", f"/etc/{file}")
 
 
-def test_each_has_ids_that_no_other_has_and_keeps_them(owner: Owner) -> None:
+def test_each_has_ids_that_no_other_has_and_keeps_them(owner: Several) -> None:
     own: dict[str, object] = {"profile": "small", "idmap": "auto"}
     owner.vms = {ONE: own, TWO: own}
 
-    assert f"(its ids on the host are {FIRST} to {FIRST + MANY - 1})" in owner.apply(ONE)[0]
+    assert f"(its ids on the host are {FIRST} to {FIRST + MANY - 1})" in owner.reasons(ONE)[0]
     owner.apply(TWO)
     assert [owner.owner_of_init(name) for name in (ONE, TWO)] == [FIRST, FIRST + MANY]
     assert owner.inside(ONE, "echo mine > /mine; stat -c %u /mine").strip() == "0"
-    assert owner.apply(ONE) == []
+    assert owner.reasons(ONE) == []
 
     owner.vms[ONE] = {**own, "hostname": "other"}
     owner.apply(ONE)
@@ -91,7 +67,7 @@ def test_each_has_ids_that_no_other_has_and_keeps_them(owner: Owner) -> None:
     assert owner.owner_of_init(ONE) == FIRST
 
 
-def test_a_clone_has_others_and_reads_the_same_files(owner: Owner) -> None:
+def test_a_clone_has_others_and_reads_the_same_files(owner: Several) -> None:
     owner.vms = {ONE: {"profile": "small", "idmap": "auto"}}
     owner.apply(ONE)
     owner.inside(ONE, "echo mine > /mine; chmod 600 /mine")
@@ -106,7 +82,7 @@ def test_a_clone_has_others_and_reads_the_same_files(owner: Owner) -> None:
     assert owner.inside(COPY, "cat /mine") == "mine\n"
 
 
-def test_a_hole_is_an_id_of_the_host_and_none_is_left_for_too_many(owner: Owner) -> None:
+def test_a_hole_is_an_id_of_the_host_and_none_is_left_for_too_many(owner: Several) -> None:
     with_hole = {"count": 3 * MANY, "through": [{"guest": 1000, "host": 100_000}]}
     owner.vms = {ONE: {"profile": "small", "idmap": with_hole}, TWO: {"template": "busybox"}}
     owner.apply(ONE)
