@@ -4,11 +4,14 @@ import io
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import pycdlib
 import pytest
@@ -271,6 +274,59 @@ def test_cpus_and_memory_that_are_there_change_what_is_in_effect(
     assert (seen.defined, seen.in_effect) == (want, replace(want, limits=more))
     assert ">2</vcpu>" in virsh("dumpxml", want.name)
     assert driver.info(want.name).memory_limit_bytes == want.limits.memory_bytes
+
+
+@pytest.fixture
+def uplink(ground: Path) -> Iterator[str]:
+    """A network interface of the host; the libvirtd of the tests sees its macvtaps' devices."""
+    name, end = "geats-up0", Event()
+    dev = Path(f"/proc/{pid_of(ground)}/root/dev")
+    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "geats-up1"], check=True)
+
+    def make() -> None:
+        while not end.wait(0.01):
+            for tap in Path("/sys/class/net").glob("*/macvtap/tap*/dev"):
+                node = dev / tap.parent.name
+                with suppress(FileNotFoundError, FileExistsError):
+                    number = os.makedev(*map(int, tap.read_text().split(":")))
+                    os.mknod(node, stat.S_IFCHR | 0o600, number)
+
+    maker = Thread(target=make)
+    maker.start()
+    yield name
+    end.set()
+    maker.join()
+    subprocess.run(["ip", "link", "del", name], check=True)
+    for node in dev.glob("tap*"):
+        node.unlink()
+
+
+def test_a_nic_by_macvtap_is_on_its_interface_of_the_host(
+    driver: LibvirtDriver, uplink: str, tmp_path: Path
+) -> None:
+    mac = "02:00:00:00:00:09"
+    cards = {"eth0": {"macvtap": uplink}}
+    want = machine("macvtap", nics=[{"name": "eth0", "mac": mac}], hardware={"nics": cards})
+    driver.define(want, places(want, tmp_path))
+    while driver.observe()[want.name].power is not Power.RUNNING:
+        try:
+            driver.start(want.name)
+        except HostError as error:
+            if "/dev/tap" not in str(error):  # libvirt waits for a moment only until it is made
+                raise
+    seen = driver.observe()[want.name]
+    assert (seen.defined, seen.in_effect) == (want, want)
+    links = subprocess.run(["ip", "-d", "link"], capture_output=True, text=True, check=True).stdout
+    assert f"@{uplink}:" in links
+    assert f"link/ether {mac}" in links
+    assert "macvtap mode bridge" in links
+    virsh("domif-setlink", want.name, mac, "down")
+    assert driver.observe()[want.name].in_effect != want
+    driver.set_devices(want.name, SetDevices(want), places(want, tmp_path))
+    assert driver.observe()[want.name].in_effect == want
+    driver.stop(want.name)
+    links = subprocess.run(["ip", "-d", "link"], capture_output=True, text=True, check=True).stdout
+    assert "macvtap" not in links
 
 
 def test_a_link_that_somebody_took_down_is_seen_and_mended_while_the_guest_is_on(
