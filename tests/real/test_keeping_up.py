@@ -10,44 +10,26 @@ from returns.result import Success
 from geats_host.calls import inventory, lifecycle
 from geats_host.calls.guests import keeping_up
 from geats_host.engine.apply_plan import apply_plan
-from geats_host.host import Host
+from tests.real.owner import Owner
 
 NAME = "geats-test-kept"
 ENDS = "while [ ! -e /end ]; do sleep 0.1; done; read code < /end; rm /end; exit $code"
 
 
-class Owner:
+class OfOne(Owner):
     """Someone who runs one program in a container."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory, self.restart = directory, "on-failure"
-        program = directory / "root/bin/ends"
-        program.write_text(f"#!/bin/sh\n{ENDS}\n")
-        program.chmod(0o755)
-
-    @property
-    def host(self) -> Host:
-        here = self.directory
-        return Host.from_config(
-            {
-                "state_dir": f"{here}/state",
-                "run_dir": f"{here}/run",
-                "drivers": {"lxc": {"settle": 0.3, "idmap_first": 100_000, "path": f"{here}/lxc"}},
-                "pools": {"default": {"type": "directory", "path": f"{here}/pool"}},
-                "templates": {"busybox": {"path": f"{here}/root"}},
-                "vms": {
-                    NAME: {
-                        "template": "busybox",
-                        "init": "none",
-                        "command": ["/bin/ends"],
-                        "restart": self.restart,
-                        "shutdown_timeout": 1,
-                    }
-                },
-            }
-        )
+    def declare(self, restart: str) -> None:
+        self.vms[NAME] = {
+            "template": "busybox",
+            "init": "none",
+            "command": ["/bin/ends"],
+            "restart": restart,
+            "shutdown_timeout": 1,
+        }
 
     def to(self, target: str) -> None:
+        """Bring it there; that it had to be killed may be noted."""
         opened = self.host
         planned = lifecycle.plan_to(opened, NAME, target)
         assert isinstance(apply_plan(opened, planned), Success)
@@ -67,13 +49,17 @@ class Owner:
 
 
 @pytest.fixture
-def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[Owner]:
-    someone = Owner(tmp_path)
+def owner(own_namespaces: None, busybox_rootfs: Path, tmp_path: Path) -> Iterator[OfOne]:
+    program = tmp_path / "root/bin/ends"
+    program.write_text(f"#!/bin/sh\n{ENDS}\n")
+    program.chmod(0o755)
+    someone = OfOne(tmp_path)
+    someone.declare("on-failure")
     yield someone
     someone.to("deprovisioned")
 
 
-def test_a_program_that_fails_is_started_again_and_one_that_ends_well_is_not(owner: Owner) -> None:
+def test_a_program_that_fails_is_started_again_and_one_that_ends_well_is_not(owner: OfOne) -> None:
     owner.to("running")
     owner.end(3)
     assert str(owner.row["ended"]).startswith("exited (3), restarts ")
@@ -90,20 +76,20 @@ def test_a_program_that_fails_is_started_again_and_one_that_ends_well_is_not(own
     owner.to("running")
     owner.end(0)
     assert owner.row["ended"] == "exited (0)"
-    owner.restart = "always"
+    owner.declare("always")
     owner.to("defined")
     assert str(owner.row["ended"]).startswith("exited (0), restarts ")
 
 
-def test_a_guest_that_was_stopped_stays_off(owner: Owner) -> None:
+def test_a_guest_that_was_stopped_stays_off(owner: OfOne) -> None:
     owner.to("running")
     owner.to("stopped")
     assert owner.row["ended"] == ""
     assert keeping_up.keep_up(owner.host) == []
 
 
-def test_with_which_code_a_job_ended_is_known_though_nobody_starts_it_again(owner: Owner) -> None:
-    owner.restart = "no"
+def test_with_which_code_a_job_ended_is_known_though_nobody_starts_it_again(owner: OfOne) -> None:
+    owner.declare("no")
     for code in (0, 7):
         owner.to("running")
         owner.end(code)
