@@ -29,7 +29,7 @@ class OfOne(Owner):
         }
 
     def to(self, target: str) -> None:
-        """Bring it there; that it had to be killed may be noted."""
+        """Bring it there; how a step was done may be noted."""
         opened = self.host
         planned = lifecycle.plan_to(opened, NAME, target)
         assert isinstance(apply_plan(opened, planned), Success)
