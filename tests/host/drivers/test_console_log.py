@@ -41,9 +41,16 @@ def test_what_is_not_kept_or_without_an_end_is_refused(
     for file, text in (("qemu.conf", qemu), ("virtlogd.conf", logd)):
         if text is not None:
             (tmp_path / file).write_text(text)
-    found = cannot_keep(uri, wanted, tmp_path)
+    (socket := tmp_path / "virtlogd-sock").touch()
+    found = cannot_keep(uri, wanted, tmp_path, socket)
     assert why in found
     assert bool(found) == bool(why)
+
+
+def test_without_virtlogd_it_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    """A VM that moves here as it runs would else stop halfway."""
+    found = cannot_keep(SYSTEM, 1, tmp_path, tmp_path / "none")
+    assert found.endswith("systemctl start virtlogd.socket")
 
 
 def test_only_a_vm_that_wants_it_is_refused_for_that(tmp_path: Path) -> None:

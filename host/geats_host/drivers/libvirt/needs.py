@@ -31,6 +31,7 @@ class Needs:
     sharing: tuple[Path, ...] = (Path("/usr/share/qemu/vhost-user"), Path("/etc/qemu/vhost-user"))
     tpm: str = "swtpm"
     settings: Path = Path("/etc/libvirt")
+    virtlogd: Path = Path("/run/libvirt/virtlogd-sock")
 
     def no_start(self, options: Options) -> NoStart | None:
         """Why no VM can be started, as far as that can be seen without asking the daemon."""
@@ -54,7 +55,9 @@ class Needs:
     def no_console_log(self, options: Options, spec: VMSpec) -> Iterator[Problem]:
         """Why of a console not as much is kept as the VM wants, or without an end."""
         wanted = spec.program.console_log
-        why = "" if wanted is None else console_log.cannot_keep(options.uri, wanted, self.settings)
+        if wanted is None:
+            return
+        why = console_log.cannot_keep(options.uri, wanted, self.settings, self.virtlogd)
         if why:
             yield Problem("console_log", why, Code.UNAVAILABLE)
 

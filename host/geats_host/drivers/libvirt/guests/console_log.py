@@ -22,13 +22,18 @@ SYSTEM = "qemu:///system"
 MAX_SIZE, MAX_BACKUPS = 2 << 20, 3  # of virtlogd, unless its settings say otherwise
 
 
-def cannot_keep(uri: str, wanted_bytes: int, settings: Path) -> str:
-    """Why not so much is kept, or more and more; empty if all is well. *settings*: libvirt's."""
+def cannot_keep(uri: str, wanted_bytes: int, settings: Path, socket: Path) -> str:
+    """Why not so much is kept, or more and more; empty if all is well.
+
+    *settings* are libvirt's, and virtlogd listens at *socket*.
+    """
     if uri != SYSTEM:
         return f"is for virtual machines at {SYSTEM}, and this one is at {uri}"
     if _setting(settings / "qemu.conf", "stdio_handler") == "file":
         where = f'{settings / "qemu.conf"} has stdio_handler = "file"'
         return f"needs virtlogd, as else a guest can fill the disk: {where}"
+    if not socket.exists():
+        return f"needs virtlogd, and nothing listens at {socket}: systemctl start virtlogd.socket"
     conf = settings / "virtlogd.conf"
     size = _number(conf, "max_size", MAX_SIZE)
     backups = _number(conf, "max_backups", MAX_BACKUPS)
