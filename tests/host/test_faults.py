@@ -3,7 +3,7 @@
 import inspect
 from pathlib import Path
 
-from geats_host.drivers import AdoptingDriver, ForeseeingDriver
+from geats_host.drivers.abilities import AdoptingDriver, ForeseeingDriver
 from geats_host.drivers.lxc.driver import open_driver
 from geats_host.drivers.memory import MemoryDriver
 from tests.faults import Fault, faulty

@@ -19,7 +19,8 @@ from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation, Power, definitions
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import AdoptingDriver, ConfigText, Driver
+from geats_host.drivers import ConfigText, Driver
+from geats_host.drivers.abilities import AdoptingDriver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.linux.mounts import mounts_below

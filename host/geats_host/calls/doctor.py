@@ -24,7 +24,7 @@ from geats_host import templates
 from geats_host.calls import lifecycle, units
 from geats_host.calls.registry import registry_health
 from geats_host.calls.shared_pools import shared_pools
-from geats_host.drivers import TryingDriver
+from geats_host.drivers.abilities import TryingDriver
 from geats_host.errors import HostError, Refused
 from geats_host.examining import tried
 from geats_host.examining.findings import Finding, Health, HostFiles

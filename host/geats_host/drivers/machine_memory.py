@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from geats_core.jobs.machine_memory import goes_along
 from geats_core.planning.actions import Identity
-from geats_host.drivers import Driver, Remembering
+from geats_host.drivers import Driver
+from geats_host.drivers.abilities import Remembering
 
 
 def remembered_by(driver: Driver, name: str) -> Mapping[str, str]:

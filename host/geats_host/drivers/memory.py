@@ -25,7 +25,8 @@ from geats_core.reading.checked import Problems
 from geats_core.reading.fields import Reader, one_of
 from geats_core.vm.observation import Power
 from geats_core.vm.spec import Dns, Limits, RootKind, VMSpec
-from geats_host.drivers import Arrived, DriverSeen, Info, Meeting, Place, Ran
+from geats_host.drivers import DriverSeen, Info, Place, Ran
+from geats_host.drivers.abilities import Arrived, Meeting
 from geats_host.errors import HostError, Refused
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from typing import assert_never
 
 from geats_core.requests.guest_requests import Command
 from geats_core.vm.readiness import CommandProbe, HttpProbe, Probe, Ready, TcpProbe
-from geats_host.drivers import Connecting, Driver
+from geats_host.drivers import Driver
+from geats_host.drivers.abilities import Connecting
 from geats_host.errors import HostError
 from geats_host.linux import network
 from geats_host.streams.safe_text import last_words

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from geats_core.vm.guest_files import RESOLV_CONF, guest_digest, resolv_conf
 from geats_core.vm.spec import Dns
-from geats_host.drivers import DnsNoting
+from geats_host.drivers.abilities import DnsNoting
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_files import write_guest_files

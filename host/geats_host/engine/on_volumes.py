@@ -33,7 +33,13 @@ from geats_core.vm.guest_files import guest_digest
 from geats_core.vm.observation import UNFINISHED_COPY, Renaming, Stage, VolumeSeen
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_host import templates
-from geats_host.drivers import AdoptingDriver, DiskGrowing, DomainAdopting, GuestConfiguring, Place
+from geats_host.drivers import Place
+from geats_host.drivers.abilities import (
+    AdoptingDriver,
+    DiskGrowing,
+    DomainAdopting,
+    GuestConfiguring,
+)
 from geats_host.engine.ground import Ground
 from geats_host.errors import HostError
 from geats_host.guest_trees.guest_names import configure_guest

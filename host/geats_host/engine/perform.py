@@ -52,7 +52,7 @@ from geats_core.planning.then import Then
 from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Power, Renaming
 from geats_core.vm.spec import Restarts, VMSpec, Volume
-from geats_host.drivers import (
+from geats_host.drivers.abilities import (
     AdoptingDriver,
     DomainAdopting,
     HotPlugging,

@@ -16,7 +16,7 @@ from geats_core.reading import fields
 from geats_core.reading.checked import Code, Problem
 from geats_core.vm.observation import Observation, definitions
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import Arrived, LiveMoving
+from geats_host.drivers.abilities import Arrived, LiveMoving
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.engine.outcomes import Applied
 from geats_host.errors import HostError, Refused, accepted

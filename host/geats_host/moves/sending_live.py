@@ -26,7 +26,7 @@ from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import ROOT, VMSpec
 from geats_host.calls.lifecycle import plan_verb
 from geats_host.calls.reports import error_of
-from geats_host.drivers import LiveMoving
+from geats_host.drivers.abilities import LiveMoving
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host

@@ -6,7 +6,8 @@ from contextlib import suppress
 from functools import partial
 
 from geats_core.vm.observation import Observation, Power
-from geats_host.drivers import CountingDriver, Driver, Info
+from geats_host.drivers import Driver, Info
+from geats_host.drivers.abilities import CountingDriver
 from geats_host.errors import HostError
 from geats_host.plugins.opened import Opened
 

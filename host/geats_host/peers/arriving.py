@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 
 from geats_core.planning.actions import TakeOver
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import Arrived, LiveMoving, Meeting, Place
+from geats_host.drivers import Place
+from geats_host.drivers.abilities import Arrived, LiveMoving, Meeting
 from geats_host.errors import HostError, Refused
 from geats_host.peers.fetching import KEPT
 from geats_host.peers.peer import Peer, peer_of

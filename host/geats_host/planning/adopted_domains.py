@@ -11,7 +11,8 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.checked import Code, Problem
 from geats_core.reading.mappings import Raw
 from geats_core.vm.observation import Observation, Power, definitions
-from geats_host.drivers import DomainAdopting, Driver
+from geats_host.drivers import Driver
+from geats_host.drivers.abilities import DomainAdopting
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.lazy import later

@@ -15,7 +15,8 @@ from geats_core.planning.offers import Offer
 from geats_core.planning.steps import Step
 from geats_core.reading.checked import Problem
 from geats_core.vm.observation import Observation, Power
-from geats_host.drivers import Driver, ForeseeingDriver, RenamingDriver
+from geats_host.drivers import Driver
+from geats_host.drivers.abilities import ForeseeingDriver, RenamingDriver
 from geats_host.linux.mounts import command_of, mounts_below, one_look, other_places_of
 from geats_host.plugins.opened import Opened
 from geats_host.storage import ForeseeingPool, Pool, VolumeId

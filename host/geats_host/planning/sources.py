@@ -11,7 +11,8 @@ from geats_core.reading.checked import Code, Problem, Problems, within
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.observation import Observation
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import AdoptingDriver, CheckingDriver, Driver, ForeseeingHotPlugging
+from geats_host.drivers import Driver
+from geats_host.drivers.abilities import AdoptingDriver, CheckingDriver, ForeseeingHotPlugging
 from geats_host.errors import Refused
 from geats_host.host import Host
 from geats_host.lazy import later

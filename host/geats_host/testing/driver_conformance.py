@@ -38,17 +38,8 @@ from geats_core.requests.guest_requests import Command, FileToRead, FileToWrite
 from geats_core.vm.observation import Power
 from geats_core.vm.parse import parse_vm
 from geats_core.vm.spec import Dns, Limits, VMSpec
-from geats_host.drivers import (
-    Arrived,
-    DnsNoting,
-    Driver,
-    DriverSeen,
-    HotPlugging,
-    Info,
-    LiveMoving,
-    Place,
-    RenamingDriver,
-)
+from geats_host.drivers import Driver, DriverSeen, Info, Place
+from geats_host.drivers.abilities import Arrived, DnsNoting, HotPlugging, LiveMoving, RenamingDriver
 from geats_host.errors import HostError
 
 Reopen: TypeAlias = Callable[[], Driver]

@@ -11,7 +11,8 @@ import pytest
 from geats_core.vm.parse import parse_vm
 from geats_host.calls import units
 from geats_host.calls.doctor import examine
-from geats_host.drivers import Trial, memory
+from geats_host.drivers import memory
+from geats_host.drivers.abilities import Trial
 from geats_host.drivers.lxc.kernel import apparmor
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.examining import looks

@@ -9,7 +9,7 @@ import pytest
 
 from geats_core.vm.observation import Stage
 from geats_host.calls import copies, lifecycle, repair
-from geats_host.drivers import ForeseeingDriver, RenamingDriver
+from geats_host.drivers.abilities import ForeseeingDriver, RenamingDriver
 from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused

@@ -16,7 +16,8 @@ from geats_core.plans.plan_files import SavedPlan
 from geats_core.reading.values import dataclass
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import Restarts, VMSpec
-from geats_host.drivers import Driver, EndingDriver, LiveMoving
+from geats_host.drivers import Driver
+from geats_host.drivers.abilities import EndingDriver, LiveMoving
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import Refused
 from geats_host.host import Host

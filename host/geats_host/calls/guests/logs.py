@@ -16,7 +16,8 @@ from geats_core.reading import fields, mappings
 from geats_core.reading.checked import unknown
 from geats_core.reading.mappings import Options
 from geats_host.calls.guests import programs
-from geats_host.drivers import LoggingDriver, StreamingDriver, Streams
+from geats_host.drivers import Streams
+from geats_host.drivers.abilities import LoggingDriver, StreamingDriver
 from geats_host.errors import HostError, Refused, accepted
 from geats_host.host import Host
 from geats_host.streams.safe_text import safe

@@ -9,7 +9,8 @@ from dataclasses import replace
 from geats_core.reading import mappings
 from geats_core.reading.mappings import Options
 from geats_core.requests.guest_requests import LONGEST_S, Command, parse_command, timeout_s
-from geats_host.drivers import Ran, StreamingDriver, Streams, TerminalDriver
+from geats_host.drivers import Ran, Streams
+from geats_host.drivers.abilities import StreamingDriver, TerminalDriver
 from geats_host.errors import Refused, accepted
 from geats_host.host import Host
 from geats_host.streams.pipes import write_all

@@ -14,7 +14,8 @@ from geats_core.planning.offers import Offer
 from geats_core.requests.guest_requests import FileToRead, FileToWrite
 from geats_core.vm.observation import Observation, Power
 from geats_core.vm.spec import ROOT, VMSpec
-from geats_host.drivers import Copied, Driver, TreeDriver, file_requests
+from geats_host.drivers import Copied, Driver, file_requests
+from geats_host.drivers.abilities import TreeDriver
 from geats_host.drivers.file_requests import Answer, Request
 from geats_host.drivers.lxc import scripts
 from geats_host.errors import HostError, Refused

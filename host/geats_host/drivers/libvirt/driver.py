@@ -24,7 +24,8 @@ from geats_core.domains.machine import cpus
 from geats_core.domains.machine_keys import driver_facts
 from geats_core.planning.plugin_facts import DriverFacts
 from geats_core.vm.spec import Limits, VMSpec
-from geats_host.drivers import Place, Trial, held, lock_marks, vm_files
+from geats_host.drivers import Place, held, lock_marks, vm_files
+from geats_host.drivers.abilities import Trial
 from geats_host.drivers.libvirt import definition, live, machines, observed, trial
 from geats_host.drivers.libvirt.domains import HOLD
 from geats_host.drivers.libvirt.guests import console_log, quiescing

@@ -9,7 +9,8 @@ from geats_core.domains.embedding import read_domain
 from geats_core.reading.checked import Code, Problem, Problems
 from geats_core.vm.hardware import HARDWARE
 from geats_core.vm.spec import VMSpec
-from geats_host.drivers import Arrived, Meeting, Place, vm_files
+from geats_host.drivers import Place, vm_files
+from geats_host.drivers.abilities import Arrived, Meeting
 from geats_host.drivers.libvirt import definition, live, machines
 from geats_host.drivers.libvirt.defining import Defining
 from geats_host.lazy import later

@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from geats_host.drivers import Trial, binding
+from geats_host.drivers import binding
+from geats_host.drivers.abilities import Trial
 from geats_host.drivers.libvirt import seed_image
 from geats_host.drivers.libvirt.daemon import LIBVIRT, Daemon
 from geats_host.drivers.libvirt.needs import Needs

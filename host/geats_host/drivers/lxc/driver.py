@@ -30,10 +30,10 @@ from geats_host.drivers import (
     Place,
     Ran,
     Streams,
-    Trial,
     lock_marks,
     vm_files,
 )
+from geats_host.drivers.abilities import Trial
 from geats_host.drivers.lxc import folders
 from geats_host.drivers.lxc.kernel import sockets
 from geats_host.drivers.lxc.options import Options, read_options

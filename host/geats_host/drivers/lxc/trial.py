@@ -15,7 +15,8 @@ from typing import Protocol
 
 from geats_core.requests.guest_requests import Command
 from geats_core.vm.spec import ROOT, Bind, VMSpec, Volume
-from geats_host.drivers import Driver, Place, Trial, binding
+from geats_host.drivers import Driver, Place, binding
+from geats_host.drivers.abilities import Trial
 from geats_host.drivers.lxc.library import LXC
 from geats_host.drivers.lxc.options import Options
 from geats_host.errors import HostError
