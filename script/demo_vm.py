@@ -75,8 +75,9 @@ def story(directory: Path, template: str, salt: SaltCall) -> None:
         title("Both are taken away again: the virtual machine hears its power button")
     finally:
         show("state.apply gone", salt)
-    left = [*directory.glob("state/lxc/*"), *directory.glob("state/libvirt/*/*")]
-    left += [*directory.glob("*/*.raw"), *filter(Path.is_dir, directory.glob("volumes/*"))]
+    vms_of = ("state/lxc/*", "state/libvirt/*/*", "volumes/*")  # other files are the host's
+    left = [each for path in vms_of for each in directory.glob(path) if each.is_dir()]
+    left += directory.glob("*/*.raw")
     if left:
         sys.exit(f"demo: something was left behind: {', '.join(map(str, left))}")
 
