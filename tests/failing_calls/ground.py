@@ -134,13 +134,17 @@ class Ground:
         return Host.from_config(self.raw).pools[self.pool].path(VolumeId(name, volume))
 
     def world(self) -> Mapping[str, object]:
-        """All that is there: files, mounts, loop devices, and what geats says of the VMs."""
+        """All that is there: files, mounts, loop devices, and what geats says of the VMs.
+
+        How large their disks are is not in it: each try at an operation may ask for more.
+        """
         listed = self.geats("list", "--json")
+        vms = json.loads(listed.said) if listed.code == 0 else {}
         return {
             **dict(sorted(self._files())),
             "mounts": sorted(mounts_below(self.at, itself=False)),
             "loops": sorted(f"{file}" for file in loops() if file.is_relative_to(self.at)),
-            "listed": json.loads(listed.said) if listed.code == 0 else listed.said,
+            "listed": {name: {**vm, "disk_bytes": None} for name, vm in vms.items()} or listed.said,
         }
 
     def _files(self) -> Iterator[tuple[str, object]]:
