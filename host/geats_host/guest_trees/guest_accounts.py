@@ -11,7 +11,7 @@ which keys are not written, and LEFT in the guest lets them be written before a 
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from returns.result import Failure
@@ -71,8 +71,9 @@ def configure_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, 
         rewrite_guest_file(rootfs, path, text, owner=owner)
     left = _prepare_homes(rootfs, wanted.unwrap().logins, owner)
     _allow(rootfs, users, owner)
-    write_guest_files(rootfs, {MADE: made_by(users)}, mode=0o600, owner=owner)
-    return left
+    known = made_by(users, "".join(f"{name}\n" for name in left))  # also who is gone, and has keys
+    write_guest_files(rootfs, {MADE: known}, mode=0o600, owner=owner)
+    return tuple(left.values())
 
 
 def finish_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, ...]:
@@ -117,19 +118,23 @@ def _allow(rootfs: Path, users: Iterable[User], owner: int) -> None:
         remove_guest_files(rootfs, [SUDOERS])
 
 
-def _prepare_homes(rootfs: Path, logins: Iterable[Login], owner: int) -> tuple[str, ...]:
-    """One that cannot be written keeps neither the others nor the VM from being as wanted."""
+def _prepare_homes(rootfs: Path, logins: Iterable[Login], owner: int) -> Mapping[str, str]:
+    """One that cannot be written keeps neither the others nor the VM from being as wanted.
+
+    The answer says of each user whose home that is what is left out, and why.
+    """
     left: dict[str, str] = {}
     for login in logins:
         try:
             _prepare_home(rootfs, login, owner)
         except HostError as error:
-            left[login.name] = f"{error}; its ssh_keys are not written, until a start after that"
+            what = "its ssh_keys stay there" if login.is_gone else "its ssh_keys are not written"
+            left[login.name] = f"{error}; {what}, until a start after that"
     if left:
         write_guest_files(rootfs, {LEFT: "".join(f"{each}\n" for each in left)}, owner=owner)
     else:
         remove_guest_files(rootfs, [LEFT])
-    return tuple(left.values())
+    return left
 
 
 def _prepare_home(rootfs: Path, login: Login, owner: int) -> None:

@@ -191,6 +191,24 @@ def test_a_home_that_cannot_be_written_is_tried_again_before_a_start(tree: Path)
     assert (link / "authorized_keys").read_text() == ""
 
 
+def test_keys_of_a_user_who_is_gone_are_taken_away_once_a_home_lets_them(tree: Path) -> None:
+    """Nobody keeps access by hiding the keys behind a link until geats has forgotten them."""
+    configure(tree, users={"deb": {"ssh_keys": [KEY], "password": HASH}, "zoe": {}})
+    link, hidden = tree / "home/deb/.ssh", tree / "home/deb/.ssh2"
+    link.rename(hidden)
+    link.symlink_to(".ssh2")
+    stays = IS_A_LINK.replace("are not written", "stay there")
+    assert configure(tree, users={"zoe": {}}, new=False) == (stays,)
+    spec = web(users={"zoe": {}})
+    for _ in range(2):
+        assert finish_guest(tree, spec, owner=OWNER) == (stays,)
+    link.unlink()
+    hidden.rename(link)
+    assert finish_guest(tree, spec, owner=OWNER) == ()
+    assert (link / "authorized_keys").read_text() == ""
+    assert (tree / "var/lib/geats-guest/users").read_text() == "zoe\n"
+
+
 def test_links_of_a_guest_lead_nowhere_on_the_host(tree: Path) -> None:
     outside = tree.parent / "outside"
     outside.mkdir(exist_ok=True)
