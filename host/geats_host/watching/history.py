@@ -6,10 +6,12 @@ beacon reports: VMs that start or stop by themselves, strays, drift, full pools.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from geats_core.reading.fields import VM_NAME
 from geats_core.requests import beacon, history
 from geats_core.requests.vm_filter import ListedPower
 from geats_core.vm.observation import Power
@@ -143,12 +145,15 @@ def event_of(entry: Entry) -> Report | None:
 def with_its_end(host: Host, event: beacon.Event) -> beacon.Event:
     """A VM that is off now: with the ``code`` of its guest and how it ``ended``, if that is known.
 
-    The code is 0 if it ended well, and 128 and the number of a signal that killed it.
+    The code is 0 if it ended well, and 128 and the number of a signal that killed it. What another
+    program made may have a name that no VM can have.
     """
     if event.get("to") != Power.STOPPED or event["from"] in (None, UNKNOWN):
         return event
-    spec = host.observe(event["vm"]).recorded
-    ended = None if spec is None else keeping_up.how_ended(host, spec)
+    ended = None
+    with suppress(HostError):  # that it is off is told all the same
+        spec = host.observe(event["vm"]).recorded if VM_NAME.fullmatch(event["vm"]) else None
+        ended = None if spec is None else keeping_up.how_ended(host, spec)
     if ended is None or ended.code is None:
         return event
     return {**event, "code": ended.code, "ended": endings.in_words(ended)}

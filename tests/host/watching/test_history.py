@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from geats_core import Goal, Target
+from geats_core.requests import beacon
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
@@ -130,3 +131,35 @@ def test_a_host_that_cannot_be_looked_at_is_an_event_and_no_end(
         "trouble : disk I/O error",
         "trouble : the host can be looked at again",
     ]
+
+
+def test_a_container_of_others_that_no_vm_can_be_called_is_off_and_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = memory_host(tmp_path)
+    looks = iter(["running", "stopped", "running"])
+
+    def overview(*_: object) -> dict[str, object]:
+        return {**beacon.NOTHING, "states": {"Windows 10": next(looks)}}
+
+    monkeypatch.setattr(history, "overview_report", overview)
+    assert followed(host, [], lambda: None, lambda: None) == [
+        "state Windows 10: running → stopped",
+        "state Windows 10: stopped → running",
+    ]
+
+
+def test_that_a_vm_is_off_is_told_also_if_nobody_can_say_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, other = memory_host(tmp_path), memory_host(tmp_path)
+    bring(host, "web01", Target.RUNNING)
+
+    def fails(*_: object) -> object:
+        raise HostError("disk I/O error")
+
+    def dies() -> None:
+        other.drivers["memory"].stop("web01")
+        monkeypatch.setattr(Host, "observe", fails)
+
+    assert followed(host, [], lambda: None, dies) == ["state web01: running → stopped"]
