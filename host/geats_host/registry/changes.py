@@ -35,23 +35,23 @@ class Change:
 
 @dataclass(slots=True, eq=False)
 class Queue:
-    """The changes that wait, in their order; and whether a thread makes some."""
+    """The changes that wait, in their order; and that of the thread which makes some, if any."""
 
     waiting: list[Change] = field(default_factory=list)
-    is_under_way: bool = False
+    under_way: Change | None = None
     moved: Condition = field(default_factory=Condition)
 
     def entered(self, mine: Change) -> Sequence[Change]:
         """Line up; the answer is what this thread has to make, with its own. None: it is made.
 
-        Whoever has got something to make says with ``left`` that it is done.
+        Whoever enters leaves with ``left``, also if it is interrupted as it waits.
         """
         with self.moved:
             self.waiting.append(mine)
-            self.moved.wait_for(lambda: mine.is_made or not self.is_under_way)
+            self.moved.wait_for(lambda: mine.is_made or self.under_way is None)
             if mine.is_made:
                 return ()
-            self.is_under_way = True
+            self.under_way = mine
             return tuple(self.waiting)
 
     def left(self, mine: Change, made: Sequence[Change]) -> None:
@@ -60,5 +60,6 @@ class Queue:
             for each in made:
                 each.is_made = True
             self.waiting = [each for each in self.waiting if not each.is_made and each is not mine]
-            self.is_under_way = False
-            self.moved.notify_all()
+            if self.under_way is mine:
+                self.under_way = None
+                self.moved.notify_all()

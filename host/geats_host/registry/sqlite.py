@@ -235,21 +235,24 @@ class SqliteRegistry:
 
     def _change(self, make: Make, sync: Sync = Sync.NOW) -> None:
         """Make a change, together with those that other threads want to make by now."""
-        mine = Change(make, sync)
-        together = self.queue.entered(mine)
-        made: Sequence[Change] = ()
-        if not together:  # another thread has made it
-            return
+        mine, made = Change(make, sync), tuple[Change, ...]()
         try:
-            self._make(together)
-            made = together
-        except HostError:
-            if len(together) == 1:
-                raise
-            self._make((mine,))  # the others may be to blame: each finds out by itself
-            made = (mine,)
+            together = self.queue.entered(mine)
+            if together:  # else another thread has made it
+                made = self._made(mine, together)
         finally:
             self.queue.left(mine, made)
+
+    def _made(self, mine: Change, together: Sequence[Change]) -> tuple[Change, ...]:
+        """Make them all; or else *mine*: others may be to blame, and each finds out by itself."""
+        try:
+            self._make(together)
+        except Exception:  # as of text that cannot be encoded, which SQLite does not see
+            if len(together) == 1:
+                raise
+            self._make((mine,))
+            return (mine,)
+        return tuple(together)
 
     def _make(self, changes: Sequence[Change]) -> None:
         """All or none; if the disk is full, with the room that was kept for that."""

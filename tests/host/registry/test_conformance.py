@@ -199,6 +199,37 @@ def test_a_change_that_cannot_be_made_is_told_to_who_wants_it_only(tmp_path: Pat
     assert registry.queue.waiting == []
 
 
+def test_text_that_cannot_be_encoded_keeps_no_other_thread_from_writing(tmp_path: Path) -> None:
+    """Such as the name of a file, in an error: that is none of SQLite's."""
+    registry = sqlite.open_registry({}, tmp_path)
+    done = noted_at_once(registry, {"a": "text", "wrong": "\udcff", "b": "text", "c": "text"})
+
+    failed = [each.exception() for each in done]
+    assert [type(each) for each in failed if each] == [UnicodeEncodeError]
+    assert registry.notes("kind") == dict.fromkeys("abc", "text")
+    assert registry.queue.waiting == []
+
+
+def test_who_is_interrupted_as_it_waits_wants_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = sqlite.open_registry({}, tmp_path)
+    other = Change(lambda _: None, Sync.NOW)
+    registry.queue.entered(other)
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry.queue.moved, "wait_for", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            registry.note("kind", "mine", "text")
+    assert (registry.queue.waiting, registry.queue.under_way) == ([other], other)
+    registry.queue.left(other, (other,))
+    registry.note("kind", "later", "text")
+    assert registry.notes("kind") == {"later": "text"}
+
+
 def noted_at_once(registry: sqlite.SqliteRegistry, notes: Mapping[str, str]) -> list[Future[None]]:
     """Each note by a thread of its own, while another one writes."""
     with ThreadPoolExecutor(len(notes)) as threads:
