@@ -64,12 +64,21 @@ def fallen(host: Host, seen: Mapping[str, Observation]) -> dict[str, Fallen]:
 def plan_keep_up(host: Host) -> SavedPlan:
     """The plan that starts again every VM whose time has come; one that cannot keeps no other
     from it."""
-    seen, now_s = host.observe_all(), int(time.time())
-    down = {
+    seen = host.observe_all()
+    return _plan_of(host, _down(host, seen), seen)
+
+
+def _down(host: Host, seen: Mapping[str, Observation]) -> dict[str, Fallen]:
+    """The VMs whose time has come."""
+    now_s = int(time.time())
+    return {
         name: each
         for name, each in fallen(host, seen).items()
         if each.due and not each.due.left_s(now_s) and name not in host.config.gone
     }
+
+
+def _plan_of(host: Host, down: Mapping[str, Fallen], seen: Mapping[str, Observation]) -> SavedPlan:
     wanted = [
         Goal(name=name, target=Target.RUNNING, spec=each.spec, restart=Restart.NEVER)
         for name, each in down.items()
@@ -135,13 +144,17 @@ def keep_up(host: Host, *, only_look: bool = False) -> list[dict[str, str]]:
     ``error`` that one had. With *only_look*, nothing is done."""
     if not kept_up.noted(host.registry):
         return []
-    made = plan_keep_up(host)
+    seen = host.observe_all()
+    down = _down(host, seen)
+    made = _plan_of(host, down, seen)
     told = {step.vm: step.reason for step in made.plan.steps if isinstance(step.action, Start)}
     failed = {name: "; ".join(map(str, why)) for name, why in made.refused.items()}
     if told and not only_look:
-        if not note_restarts(host, made):
-            told = {}  # somebody else is about to start them
-        else:
+        mine = note_restarts(host, made)
+        if mine and mine != told.keys():
+            made = _plan_of(host, {name: down[name] for name in mine}, seen)
+        told = {name: why for name, why in told.items() if name in mine}
+        if told:  # else somebody else is about to start them
             failed |= _failures(host, made, told)
     started = [{"vm": name, "why": why} for name, why in told.items() if name not in failed]
     return [*started, *({"vm": name, "error": why} for name, why in failed.items())]

@@ -9,6 +9,7 @@ import pytest
 
 from geats_core.deciding.keeping_up import Kept
 from geats_core.planning.action_words import describe
+from geats_core.plans.plan_files import SavedPlan
 from geats_host.calls import copies, inventory, lifecycle
 from geats_host.calls.guests import keeping_up
 from geats_host.drivers.memory import MemoryDriver
@@ -89,6 +90,30 @@ def test_two_that_look_at_once_count_one_restart(host: Host) -> None:
     noted = kept_up.noted(host.registry)["web01"]
     assert (noted.times, noted.restarts, noted.again) == (3, 1, True)
     assert keeping_up.keep_up(host) == []
+
+
+def test_of_two_that_look_at_once_each_starts_what_it_has_noted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the plan of one is refused for what the other has started, and starts nothing."""
+    to(host, "db01", "running", raw={"profile": "small", "restart": "always"})
+    for name in ("db01", "web01"):
+        kept_up.note(host.registry, name, Kept(started_s=int(time.time()) - 60))
+        ends(host, name)
+    note, looked = keeping_up.note_restarts, host.observe_all()
+
+    def after_another(host: Host, planned: SavedPlan) -> frozenset[str]:
+        """The other one notes db01 and starts it."""
+        theirs = keeping_up._plan_of(
+            host, {"db01": keeping_up.fallen(host, looked)["db01"]}, looked
+        )
+        assert note(host, theirs) == {"db01"}
+        apply_plan(host, theirs).unwrap()
+        return note(host, planned)
+
+    monkeypatch.setattr(keeping_up, "note_restarts", after_another)
+    assert keeping_up.keep_up(host) == [{"vm": "web01", "why": "it exited (3) by itself"}]
+    assert (power(host), power(host, "db01")) == ("running", "running")
 
 
 def test_what_ended_well_or_was_powered_off_or_says_nothing_stays_off(host: Host) -> None:
