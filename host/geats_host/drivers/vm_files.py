@@ -57,6 +57,12 @@ def write_atomically(folder: Path, file: str, content: str | bytes) -> None:
         os.fsync(at)
 
 
+def sync(folder: Path) -> None:
+    """Let what was made and removed in *folder* outlast a power cut."""
+    with _opened(folder) as at:
+        os.fsync(at)
+
+
 def read(folder: Path, file: str) -> str | None:
     """What *file* contains; None if there is no such file, or it is not a plain one.
 

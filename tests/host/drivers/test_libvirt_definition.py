@@ -1,5 +1,7 @@
 """What is kept of a VM beside libvirt's definition, whatever is cut, lost or changed."""
 
+import os
+import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +71,32 @@ def test_digests_that_libvirt_shows_to_everybody_are_of_this_host_alone(folder: 
     plain = spec_digest(web())  # as an older geats noted it
     (folder / f"spec.{digest}").rename(folder / f"spec.{plain}")
     assert definition.spec_of(folder, plain) == web()
+
+
+def test_the_key_is_durable_before_a_spec_is_written_that_is_found_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, link, rename = os.fsync, os.link, os.rename
+
+    def synced(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            done.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def linked(old: Path, new: Path) -> None:
+        done.append(f"link {new.name}")
+        link(old, new)
+
+    def renamed(old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        done.append("spec" if new.startswith("spec.") else "aside")
+        rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
+    monkeypatch.setattr(os, "rename", renamed)
+    definition.write_spec(tmp_path / "all/web", web())
+    assert done == ["aside", "sync all", "link _key", "sync all", "spec", "sync web"]
 
 
 def test_a_definition_that_was_cut_is_judged_by_what_libvirt_has(folder: Path) -> None:

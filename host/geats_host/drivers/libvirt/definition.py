@@ -89,15 +89,16 @@ def key_of(folder: Path) -> str:
 
 
 def _make_key(folder: Path) -> None:
-    """Of two processes that do so at once, one wins."""
+    """Durably, as no spec is found without it. Of two processes that do so at once, one wins."""
     if key_of(folder):
         return
     key = secrets.token_hex(KEY_BYTES)
-    aside = f"{KEY}.{key[:8]}"
+    aside = f"{KEY}.{secrets.token_hex(4)}"  # whose name tells nothing of the key
     vm_files.write_atomically(folder.parent, aside, key)
     with suppress(FileExistsError):
         os.link(folder.parent / aside, folder.parent / KEY)
     os.unlink(folder.parent / aside)
+    vm_files.sync(folder.parent)
 
 
 def digest_of(folder: Path, spec: VMSpec) -> str:
