@@ -267,11 +267,16 @@ def _run(
     try:
         journal(Outcome.INTENT, step.reason)
         with meters.metered(step):
-            note = perform(step) or ""
+            note = _as_text(perform(step) or "")
         journal(Outcome.DONE, note)
     except HostError as error:
-        return _Ended(error=_failed(journal, str(error)))
+        return _Ended(error=_failed(journal, _as_text(str(error))))
     return _Ended(note=note)
+
+
+def _as_text(said: str) -> str:
+    """What can be kept and sent: a file that is named may have any bytes in its name."""
+    return said.encode(errors="backslashreplace").decode()
 
 
 def _is_journaled(step: Step, outcome: Outcome) -> bool:

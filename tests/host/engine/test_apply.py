@@ -30,6 +30,7 @@ from geats_host.locks.operation_lock import operation_lock
 from geats_host.planning.facts import places_of
 from geats_host.registry import Outcome
 from geats_host.registry.memory import MemoryRegistry
+from geats_host.registry.sqlite import open_registry
 from tests.memory_host import memory_config, memory_host
 
 
@@ -99,6 +100,19 @@ def test_a_failure_stops_what_waits_for_it_and_says_how_far_it_came(tmp_path: Pa
         Outcome.FAILED,
         "no space left on device",
     )
+
+
+def test_an_error_that_names_a_file_of_any_bytes_is_journaled(tmp_path: Path) -> None:
+    """As guests make them; text with such bytes can be written nowhere."""
+    step, *_ = lifecycle.plan_to(memory_host(tmp_path), "web01").plan.steps
+    registry = open_registry({}, tmp_path)
+
+    def perform(_: Step) -> None:
+        raise HostError("a\udcff: not permitted")
+
+    failed = apply_steps([step], perform, registry).failure().failed
+    assert [each.error for each in failed] == [r"a\udcff: not permitted"]
+    assert registry.journal("web01")[-1].detail == r"a\udcff: not permitted"
 
 
 def test_every_step_is_journaled_before_and_after(tmp_path: Path) -> None:
