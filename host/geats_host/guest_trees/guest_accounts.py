@@ -77,8 +77,14 @@ def configure_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, 
 
 
 def finish_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, ...]:
-    """Before a start, try again what ``configure_accounts`` left; answers as that does."""
-    return configure_accounts(rootfs, spec, owner=owner) if is_there(rootfs, LEFT) else ()
+    """Before a start, try again what ``configure_accounts`` left; answers as that does.
+
+    Whatever else is wrong with accounts by now keeps no VM from starting, as without LEFT.
+    """
+    try:
+        return configure_accounts(rootfs, spec, owner=owner) if is_there(rootfs, LEFT) else ()
+    except HostError as error:
+        return (f"{error}; ssh_keys that were left out are not written, until a start after that",)
 
 
 def guest_knows_zone(rootfs: Path, zone: str) -> bool:

@@ -191,6 +191,17 @@ def test_a_home_that_cannot_be_written_is_tried_again_before_a_start(tree: Path)
     assert (link / "authorized_keys").read_text() == ""
 
 
+def test_what_is_tried_again_before_a_start_keeps_no_vm_from_it(tree: Path) -> None:
+    """A user can have it tried again; what root did to accounts since matters to no other start."""
+    (tree / "home/deb").mkdir()
+    (tree / "home/deb/.ssh").symlink_to("/elsewhere")
+    users = {"deb": {"ssh_keys": [KEY]}}
+    configure(tree, users=users)
+    (tree / "etc/shadow").unlink()
+    (told,) = finish_guest(tree, web(users=users), owner=OWNER)
+    assert told.startswith("web01: users: there is no file /etc/shadow in its guest; ssh_keys that")
+
+
 def test_keys_of_a_user_who_is_gone_are_taken_away_once_a_home_lets_them(tree: Path) -> None:
     """Nobody keeps access by hiding the keys behind a link until geats has forgotten them."""
     configure(tree, users={"deb": {"ssh_keys": [KEY], "password": HASH}, "zoe": {}})
