@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from geats_core.reading.fields import VM_NAME
 from geats_core.requests import beacon, history
 from geats_core.requests.vm_filter import ListedPower
-from geats_core.vm.observation import Power
+from geats_core.vm.observation import Observation, Power
 from geats_host.calls.inventory import overview_report
 from geats_host.errors import HostError, accepted
 from geats_host.host import Host
@@ -152,8 +152,9 @@ def with_its_end(host: Host, event: beacon.Event) -> beacon.Event:
         return event
     ended = None
     with suppress(HostError):  # that it is off is told all the same
-        spec = host.observe(event["vm"]).recorded if VM_NAME.fullmatch(event["vm"]) else None
-        ended = None if spec is None else keeping_up.how_ended(host, spec)
+        have = host.observe(event["vm"]) if VM_NAME.fullmatch(event["vm"]) else Observation()
+        if have.recorded is not None and have.power is Power.STOPPED:  # and not on again by now
+            ended = keeping_up.how_ended(host, have.recorded)
     if ended is None or ended.code is None:
         return event
     return {**event, "code": ended.code, "ended": endings.in_words(ended)}

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from geats_core import Goal, Target
+from geats_core.deciding.keeping_up import Ended
 from geats_core.requests import beacon
+from geats_host.drivers.memory import MemoryDriver
 from geats_host.engine.apply_plan import apply_plan
 from geats_host.errors import HostError, Refused
 from geats_host.host import Host
@@ -163,3 +165,16 @@ def test_that_a_vm_is_off_is_told_also_if_nobody_can_say_how_it_ended(
         monkeypatch.setattr(Host, "observe", fails)
 
     assert followed(host, [], lambda: None, dies) == ["state web01: running → stopped"]
+
+
+def test_of_a_vm_that_is_on_again_by_now_nobody_says_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its driver knows only what is: liblxc's log begins anew, and has no end in it, as of a 0."""
+    host = memory_host(tmp_path)
+    bring(host, "web01", Target.RUNNING)
+    monkeypatch.setattr(MemoryDriver, "ended", lambda *_: Ended(code=0))
+    was = {"tag": "state/web01", "vm": "web01", "from": "running", "to": "stopped"}
+    assert history.with_its_end(host, was) == was
+    host.drivers["memory"].stop("web01")
+    assert history.with_its_end(host, was) == {**was, "code": 0, "ended": "exited (0)"}
