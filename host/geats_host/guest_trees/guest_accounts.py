@@ -11,7 +11,7 @@ which keys are not written, and LEFT in the guest lets them be written before a 
 import errno
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from returns.result import Failure
@@ -20,6 +20,7 @@ from geats_core.guests.accounts import (
     ACCOUNTS,
     MADE,
     SUDOERS,
+    Accounts,
     Login,
     accounts,
     made_by,
@@ -62,29 +63,48 @@ def configure_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, 
     made = read_guest_file(rootfs, MADE) or ""
     if not users and not made:
         return ()
+    wanted = _wanted(rootfs, spec, users, made)
+    write_guest_files(rootfs, {MADE: made_by(users, made)}, mode=0o600, owner=owner)
+    for path, text in wanted.files.items():
+        rewrite_guest_file(rootfs, path, text, owner=owner)
+    _allow(rootfs, users, owner)
+    return _with_homes(rootfs, users, wanted.logins, owner)
+
+
+def finish_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, ...]:
+    """Before a start, try again the homes that ``configure_accounts`` left; answers as that does.
+
+    Passwords stay as they are by now. Whatever is wrong with accounts keeps no VM from starting, as
+    without LEFT.
+    """
+    if not is_there(rootfs, LEFT):
+        return ()
+    users = with_roots(spec.users, spec.ssh_keys)
+    try:
+        late = (read_guest_file(rootfs, LEFT) or "").splitlines()
+        wanted = _wanted(rootfs, spec, users, read_guest_file(rootfs, MADE) or "")
+        logins = [login for login in wanted.logins if login.name in late]
+        return _with_homes(rootfs, users, logins, owner)
+    except HostError as error:
+        return (f"{error}; ssh_keys that were left out are not written, until a start after that",)
+
+
+def _wanted(rootfs: Path, spec: VMSpec, users: Sequence[User], made: str) -> Accounts:
     found = {path: text for path in ACCOUNTS if (text := read_guest_file(rootfs, path)) is not None}
     wanted = accounts(found, made, users)
     if isinstance(wanted, Failure):
         raise HostError(f"{spec.name}: {'; '.join(map(str, wanted.failure()))}")
-    write_guest_files(rootfs, {MADE: made_by(users, made)}, mode=0o600, owner=owner)
-    for path, text in wanted.unwrap().files.items():
-        rewrite_guest_file(rootfs, path, text, owner=owner)
-    left = _prepare_homes(rootfs, wanted.unwrap().logins, owner)
-    _allow(rootfs, users, owner)
-    known = made_by(users, "".join(f"{name}\n" for name in left))  # also who is gone, and has keys
+    return wanted.unwrap()
+
+
+def _with_homes(
+    rootfs: Path, users: Sequence[User], logins: Iterable[Login], owner: int
+) -> tuple[str, ...]:
+    """Write homes, and remember who is known, also who is gone and still has keys."""
+    left = _prepare_homes(rootfs, logins, owner)
+    known = made_by(users, "".join(f"{name}\n" for name in left))
     write_guest_files(rootfs, {MADE: known}, mode=0o600, owner=owner)
     return tuple(left.values())
-
-
-def finish_accounts(rootfs: Path, spec: VMSpec, *, owner: int) -> tuple[str, ...]:
-    """Before a start, try again what ``configure_accounts`` left; answers as that does.
-
-    Whatever else is wrong with accounts by now keeps no VM from starting, as without LEFT.
-    """
-    try:
-        return configure_accounts(rootfs, spec, owner=owner) if is_there(rootfs, LEFT) else ()
-    except HostError as error:
-        return (f"{error}; ssh_keys that were left out are not written, until a start after that",)
 
 
 def guest_knows_zone(rootfs: Path, zone: str) -> bool:

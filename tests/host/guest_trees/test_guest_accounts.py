@@ -191,6 +191,17 @@ def test_a_home_that_cannot_be_written_is_tried_again_before_a_start(tree: Path)
     assert (link / "authorized_keys").read_text() == ""
 
 
+def test_what_one_user_did_to_a_home_changes_no_password_of_another(tree: Path) -> None:
+    (tree / "home/deb").mkdir()
+    (tree / "home/deb/.ssh").symlink_to("/elsewhere")
+    users = {"deb": {"ssh_keys": [KEY]}, "zoe": {"password": HASH}}
+    configure(tree, users=users)
+    shadow = tree / "etc/shadow"
+    shadow.write_text(shadow.read_text().replace(HASH, "$6$zoe$own"))
+    assert finish_guest(tree, web(users=users), owner=OWNER) == (IS_A_LINK,)
+    assert "zoe:$6$zoe$own:" in shadow.read_text()
+
+
 def test_what_is_tried_again_before_a_start_keeps_no_vm_from_it(tree: Path) -> None:
     """A user can have it tried again; what root did to accounts since matters to no other start."""
     (tree / "home/deb").mkdir()
