@@ -392,10 +392,7 @@ def keep_up_(session: Session, dry_run: bool, verbose: bool) -> None:
     A guest that ends again and again is started after 1 s, 2 s, 4 s and so on, up to 5 minutes.
     The beacon of Salt does the same; without Salt, have a timer of systemd run this.
     """
-    host = session.host_in_part
-    made = keeping_up.plan_keep_up(host)
-    if not dry_run:
-        keeping_up.note_restarts(host, made)
+    made = keeping_up.plan_keep_up(session.host_in_part, noting=not dry_run)
     show_or_apply(session, made, dry_run=dry_run, detail=_detail(verbose))
 
 

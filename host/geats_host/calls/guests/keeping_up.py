@@ -61,11 +61,29 @@ def fallen(host: Host, seen: Mapping[str, Observation]) -> dict[str, Fallen]:
     return found
 
 
-def plan_keep_up(host: Host) -> SavedPlan:
+def plan_keep_up(host: Host, *, noting: bool = False) -> SavedPlan:
     """The plan that starts again every VM whose time has come; one that cannot keeps no other
-    from it."""
+    from it. If it is applied next, *noting* notes that first: see ``note_restarts``."""
     seen = host.observe_all()
-    return _plan_of(host, _down(host, seen), seen)
+    down = _down(host, seen)
+    made = _plan_of(host, down, seen)
+    return _noted(host, made, down, seen) if noting else made
+
+
+def _noted(
+    host: Host, made: SavedPlan, down: Mapping[str, Fallen], seen: Mapping[str, Observation]
+) -> SavedPlan:
+    """Note what *made* starts; the answer is the plan without what somebody else starts now."""
+    starts = _starts(made)
+    mine = note_restarts(host, made) if starts else frozenset[str]()
+    if mine == starts.keys():
+        return made
+    return _plan_of(host, {name: down[name] for name in (*mine, *made.refused)}, seen)
+
+
+def _starts(made: SavedPlan) -> dict[str, str]:
+    """Each VM that it starts, and why."""
+    return {step.vm: step.reason for step in made.plan.steps if isinstance(step.action, Start)}
 
 
 def _down(host: Host, seen: Mapping[str, Observation]) -> dict[str, Fallen]:
@@ -96,7 +114,7 @@ def note_restarts(host: Host, planned: SavedPlan) -> frozenset[str]:
     twice for one restart. The answer is what this one noted.
     """
     mine: set[str] = set()
-    starts = {step.vm for step in planned.plan.steps if isinstance(step.action, Start)}
+    starts = _starts(planned)
     known = kept_up.noted(host.registry)
     for name, each in fallen(host, host.observe_all()).items():
         now_s = int(time.time())
@@ -144,18 +162,11 @@ def keep_up(host: Host, *, only_look: bool = False) -> list[dict[str, str]]:
     ``error`` that one had. With *only_look*, nothing is done."""
     if not kept_up.noted(host.registry):
         return []
-    seen = host.observe_all()
-    down = _down(host, seen)
-    made = _plan_of(host, down, seen)
-    told = {step.vm: step.reason for step in made.plan.steps if isinstance(step.action, Start)}
+    made = plan_keep_up(host, noting=not only_look)
+    told = _starts(made)
     failed = {name: "; ".join(map(str, why)) for name, why in made.refused.items()}
     if told and not only_look:
-        mine = note_restarts(host, made)
-        if mine and mine != told.keys():
-            made = _plan_of(host, {name: down[name] for name in mine}, seen)
-        told = {name: why for name, why in told.items() if name in mine}
-        if told:  # else somebody else is about to start them
-            failed |= _failures(host, made, told)
+        failed |= _failures(host, made, told)
     started = [{"vm": name, "why": why} for name, why in told.items() if name not in failed]
     return [*started, *({"vm": name, "error": why} for name, why in failed.items())]
 

@@ -38,13 +38,13 @@ def set_limits(host: Connection, request: Request) -> Answer:
         domain.setVcpusFlags(request["cpus"], LIVE)
     answer: Answer = of_geats.note(domain, request)
     if is_more and of_geats.agent_says(domain, "guest-ping", PINGS_S):
-        _bring_up(domain, request["cpus"])
+        _bring_up(domain, request["cpus"], min(PLUGGED_IN_WITHIN_S, request["timeout"]))
     return answer
 
 
-def _bring_up(domain: Domain, cpus: int) -> None:
+def _bring_up(domain: Domain, cpus: int, within_s: float) -> None:
     """Have the agent bring up new CPUs, once the guest sees them; without one it does so itself."""
-    until = time.monotonic() + PLUGGED_IN_WITHIN_S
+    until = time.monotonic() + within_s
     while time.monotonic() < until:
         with suppress(libvirt.libvirtError):
             domain.setVcpusFlags(cpus, libvirt.VIR_DOMAIN_VCPU_GUEST)
