@@ -216,8 +216,9 @@ def publish(name, path=None, keep=None, test=None, verbose=False):
         the absolute path of the file, which must not exist yet (default: a new name in the folder
         ``published`` of the ``state_dir``)
     keep
-        what stays in a tarball, out of ``machine-id``, ``ssh-host-keys`` and ``hostname`` (default:
-        none of them). A disk image has all of it: clean it in the guest.
+        what stays in a tarball, out of ``machine-id``, ``ssh-host-keys``, ``hostname``,
+        ``minion-keys``, ``metadata``, ``cloud-init`` and ``dhcp-leases`` (default: none of them).
+        A disk image has all of it: clean it in the guest.
     test
         do nothing, and return what would be done (default: the minion's ``test`` option)
 

@@ -64,10 +64,10 @@ def publish(
 ) -> None:
     """Make a template of a VM: write its root volume to a file, and show what declares it.
 
-    A container becomes a tarball, without its machine-id, SSH host keys, hostname, metadata and the
-    keys of a Salt minion. A virtual machine becomes a disk image, as it is: clean it in the guest
-    first. A running VM is frozen meanwhile. Without PATH, the file is written to the folder
-    published in the state_dir.
+    A container becomes a tarball, without its machine-id, SSH host keys, hostname, metadata, keys
+    of a Salt minion, seed and state of cloud-init, and DHCP leases. A virtual machine becomes a
+    disk image, as it is: clean it in the guest first. A running VM is frozen meanwhile. Without
+    PATH, the file is written to the folder published in the state_dir.
     """
     where = None if path is None else str(path)
     planned = publishing.publish(session.host, name, where, list(keep) or None)
