@@ -137,7 +137,7 @@ def progress(made: SavedPlan, *, quiet: bool) -> Iterator[Progress]:
                         mark = styled("!", "yellow") if detail else styled("✓", "green")
                         said = f": {detail}" if detail else ""
                         because = styled(f"because {step.reason}", "dim")
-                        say(f"{mark} {action}{said} {because}")
+                        say(f"{mark} {action} {because}{said}")
                     case Outcome.FAILED:
                         say(f"{styled('✗', 'red')} {action}")
                 begun.pop(id(step), None)
