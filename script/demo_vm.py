@@ -29,6 +29,7 @@ from demo import (
 from geats_host.testing.tiny_guest import root_disk
 
 SOCKET = Path("/run/libvirt/libvirt-sock")
+LOG_SOCKET = Path("/run/libvirt/virtlogd-sock")
 STARTS_WITHIN_S = 30
 SLS = {
     "host": {"vms of this host": {"geats.host": []}},
@@ -125,17 +126,24 @@ def write_pillar(directory: Path, template: str, vms: dict[str, dict[str, object
 
 @contextmanager
 def daemon(directory: Path) -> Iterator[None]:
-    """Libvirt's daemon: the machine's own, or one for as long as the demonstration lasts."""
-    if SOCKET.exists():
+    """Libvirt's daemons: the machine's own, or some for as long as the demonstration lasts."""
+    with started("virtlogd", LOG_SOCKET, directory), started("libvirtd", SOCKET, directory):
+        yield
+
+
+@contextmanager
+def started(program: str, socket: Path, directory: Path) -> Iterator[None]:
+    """Have *program* listen on *socket*: without systemd, nobody starts it."""
+    if socket.exists():
         yield
         return
-    argv = ["libvirtd", "--pid-file", str(directory / "libvirtd.pid")]
+    argv = [program, "--pid-file", str(directory / f"{program}.pid")]
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
         try:
             until = time.monotonic() + STARTS_WITHIN_S
-            while not SOCKET.exists():
+            while not socket.exists():
                 if process.poll() is not None or time.monotonic() > until:
-                    sys.exit("demo: libvirtd does not start: try `systemctl start libvirtd`")
+                    sys.exit(f"demo: {program} does not start: try `systemctl start {program}`")
                 time.sleep(0.1)
             yield
         finally:
