@@ -16,6 +16,7 @@ from geats_host.drivers.libvirt.guests.console_log import (
 from geats_host.drivers.libvirt.machines import cannot_define
 from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import read_options
+from geats_host.drivers.libvirt.trial import logger
 from tests.core.domains.machines import spec
 
 MIB = 1 << 20
@@ -51,6 +52,20 @@ def test_without_virtlogd_it_is_refused_before_anything_is_done(tmp_path: Path) 
     """A VM that moves here as it runs would else stop halfway."""
     found = cannot_keep(SYSTEM, 1, tmp_path, tmp_path / "none")
     assert found.endswith("systemctl start virtlogd.socket")
+
+
+def test_without_virtlogd_no_machine_starts_unless_libvirt_is_set_to_do_without(
+    tmp_path: Path,
+) -> None:
+    options = read_options("qemu", {}, tmp_path)
+    needs = Needs(settings=tmp_path, virtlogd=tmp_path / "virtlogd-sock")
+    (found,) = logger(options, needs)
+    assert found.fix == "systemctl start virtlogd.socket"
+    (tmp_path / "qemu.conf").write_text('stdio_handler = "file"\n')
+    assert not [*logger(options, needs)]
+    (tmp_path / "qemu.conf").unlink()
+    needs.virtlogd.touch()
+    assert not [*logger(options, needs)]
 
 
 def test_only_a_vm_that_wants_it_is_refused_for_that(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ from geats_host.drivers import binding
 from geats_host.drivers.abilities import Trial
 from geats_host.drivers.libvirt import seed_image
 from geats_host.drivers.libvirt.daemon import LIBVIRT, Daemon
+from geats_host.drivers.libvirt.guests import console_log
 from geats_host.drivers.libvirt.needs import Needs
 from geats_host.drivers.libvirt.options import Options
 from geats_host.errors import HostError
 
 BINDING, DAEMON, QEMU, SEED = "libvirt for Python", "libvirt", "machines", "cloud-init"
-ORDER = "libvirt starts VMs"
+ORDER, LOGGER = "libvirt starts VMs", "virtlogd"
 GUESTS_SERVICE = "/etc/systemd/system/multi-user.target.wants/libvirt-guests.service"
 START = "start libvirtd (package libvirt-daemon-system), or mend the driver's option uri"
 KVM = "load the modules kvm and kvm_intel or kvm_amd, and allow virtualisation in the firmware"
@@ -47,6 +48,15 @@ def _for_some(options: Options) -> Iterator[Trial]:
         yield Trial(what=QEMU, found=f"cannot have {key} here: it {why}")
 
 
+def logger(options: Options, needs: Needs) -> Iterator[Trial]:
+    """What keeps QEMU's own words, if libvirt is set so that nothing starts without it."""
+    if options.uri == console_log.SYSTEM and console_log.is_virtlogd_missing(
+        needs.settings, needs.virtlogd
+    ):
+        found = f"nothing listens at {needs.virtlogd}, and without it no machine starts"
+        yield Trial(what=LOGGER, found=found, fix=console_log.START)
+
+
 def _daemon(options: Options) -> Iterator[Trial]:
     try:
         answer = Daemon(options).ask("examine", None, kind=options.kind)
@@ -54,6 +64,7 @@ def _daemon(options: Options) -> Iterator[Trial]:
         yield Trial(what=DAEMON, found=f"{options.uri} does not answer: {error}", fix=START)
         return
     yield Trial(what=DAEMON, found=f"{options.uri} answers")
+    yield from logger(options, Needs())
     if answer["runs"]:
         yield Trial(what=QEMU, found=f"can run machines of the type {options.kind}")
         yield from _for_some(options)

@@ -19,6 +19,7 @@ from geats_core.reading.sizes import format_size
 FILE = "console.log"
 OURS = re.compile(rf"{re.escape(FILE)}(?:\.([0-9]+))?")
 SYSTEM = "qemu:///system"
+START = "systemctl start virtlogd.socket"
 MAX_SIZE, MAX_BACKUPS = 2 << 20, 3  # of virtlogd, unless its settings say otherwise
 
 
@@ -29,11 +30,11 @@ def cannot_keep(uri: str, wanted_bytes: int, settings: Path, socket: Path) -> st
     """
     if uri != SYSTEM:
         return f"is for virtual machines at {SYSTEM}, and this one is at {uri}"
-    if _setting(settings / "qemu.conf", "stdio_handler") == "file":
+    if not _is_by_virtlogd(settings):
         where = f'{settings / "qemu.conf"} has stdio_handler = "file"'
         return f"needs virtlogd, as else a guest can fill the disk: {where}"
     if not socket.exists():
-        return f"needs virtlogd, and nothing listens at {socket}: systemctl start virtlogd.socket"
+        return f"needs virtlogd, and nothing listens at {socket}: {START}"
     conf = settings / "virtlogd.conf"
     size = _number(conf, "max_size", MAX_SIZE)
     backups = _number(conf, "max_backups", MAX_BACKUPS)
@@ -43,6 +44,15 @@ def cannot_keep(uri: str, wanted_bytes: int, settings: Path, socket: Path) -> st
         least = f"{format_size(size * backups)}: raise max_size or max_backups in {conf}"
         return f"is more than virtlogd is sure to keep, which is {least}"
     return ""
+
+
+def is_virtlogd_missing(settings: Path, socket: Path) -> bool:
+    """Whether no machine starts, since what QEMU says is for virtlogd, and that is not there."""
+    return _is_by_virtlogd(settings) and not socket.exists()
+
+
+def _is_by_virtlogd(settings: Path) -> bool:
+    return _setting(settings / "qemu.conf", "stdio_handler") != "file"
 
 
 def _number(file: Path, key: str, default: int) -> int:
