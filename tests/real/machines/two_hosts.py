@@ -22,6 +22,7 @@ import yaml
 from tests.real.machines.libvirt_daemon import a_daemon, pid_of, start_daemon
 
 NAME = "geats-test-moves"
+ENDS_WITHIN_S = 400
 URL = f"ssh://root@a/{NAME}"
 SSH = """#!{python}
 import os, socket, subprocess, sys, threading
@@ -44,7 +45,14 @@ def pump(source, target):
         while piece := source.recv(1 << 16):
             target.sendall(piece)
         target.shutdown(socket.SHUT_WR)
-    except OSError:
+    except OSError:  # one end is gone, and so ssh closes the other: who writes there would wait
+        for each in (source, target):
+            end(each)
+
+def end(one):
+    try:
+        one.shutdown(socket.SHUT_RDWR)
+    except OSError:  # it is closed already
         pass
 
 options, command = sys.argv[1:-3], sys.argv[-1]
@@ -166,6 +174,7 @@ class TwoHosts:
         with subprocess.Popen(argv, env=env) as process:
             try:
                 yield process
+                process.wait(ENDS_WITHIN_S)
             except BaseException:
                 process.kill()
                 raise
